@@ -1,0 +1,79 @@
+// The helper functions that handlers call: declared here, defined by the file named at each group.
+// All live in the one module of the engine and take the state's base, `cpu`, first.
+
+import type { Fn } from '../wasm/expr.ts';
+import type { ModuleBuilder } from '../wasm/module.ts';
+import type { Size } from './context.ts';
+
+type BySize<T> = Readonly<Record<Size, T>>;
+
+/** Memory accesses through the slow path; defined in mmu.ts. */
+export interface MemoryRuntime {
+  /** (cpu, linear) -> value, zero-extended. A fault leaves S.faultVector >= 0 or FAULT_EXIT. */
+  readonly load: BySize<Fn<'i64'>>;
+  /** (cpu, linear, value) -> non-zero on a fault. */
+  readonly store: BySize<Fn<'i32'>>;
+  /**
+   * The same with supervisor rights whatever CPL is, for descriptor tables, TSS and event stacks:
+   * (cpu, linear) -> value; (cpu, linear, value) -> non-zero on a fault.
+   */
+  readonly loadSystem: BySize<Fn<'i64'>>;
+  readonly storeSystem: BySize<Fn<'i32'>>;
+  /** (cpu, linear, bytes) -> address to read `bytes` at (RAM or bounce buffer), 0 on a fault. */
+  readonly readable: Fn<'i32'>;
+  /** (cpu, linear, bytes) -> address to modify `bytes` at, 0 on a fault; modified: commit. */
+  readonly writable: Fn<'i32'>;
+  /** (cpu, linear, bytes, address) -> writes back what {@link writable} buffered; non-zero: fault. */
+  readonly commit: Fn<'i32'>;
+  /** (cpu, linear, bytes) -> non-zero and a fault if a store there would fault. Changes A/D bits only. */
+  readonly probeWrite: Fn<'i32'>;
+  /** (cpu): drops all translations; (cpu): all but global ones; (cpu, linear): those of a page. */
+  readonly flushAll: Fn<'void'>;
+  readonly flushNonGlobal: Fn<'void'>;
+  readonly flushPage: Fn<'void'>;
+  /** (cpu): sets S.tlb and S.fetchTlb from CPL, CR4.SMAP and RFLAGS.AC: after any of them changed. */
+  readonly selectTlb: Fn<'void'>;
+  /** (cpu, segment, offset, bytes, write) -> linear; a limit or type violation sets the fault. */
+  readonly checkedAddress: Fn<'i64'>;
+}
+
+/** Control flow; defined in interpreter.ts. */
+export interface FlowRuntime {
+  /** (cpu): goes on at S.rip. To be tail-called. */
+  readonly enter: Fn<'void'>;
+  /** (cpu): like enter, but first leaves if S.window or S.stepping ask for it. Tail-called. */
+  readonly resync: Fn<'void'>;
+  /** (cpu): delivers the fault in S.faultVector (or exits for FAULT_EXIT) at S.rip. Tail-called. */
+  readonly raise: Fn<'void'>;
+}
+
+/** Event delivery and system state; defined in events.ts, segments.ts, system.ts. */
+export interface SystemRuntime {
+  /**
+   * (cpu, vector, kind EVENT, hasCode, code) -> 0 when RIP, CS, stack are those of the handler, or
+   * non-zero when the processor shut down (triple fault). Pushes S.eventRip. Double faults inside.
+   */
+  readonly deliver: Fn<'i32'>;
+}
+
+/** Functions of the host. */
+export interface HostRuntime {
+  /** () -> nanoseconds of machine time, a double: the TSC at 1 GHz. */
+  readonly now: Fn<'f64'>;
+  /** () -> 32 random bits. */
+  readonly random: Fn<'i32'>;
+  /** (cpu): CPUID of EAX, ECX into S.scratch: four i32, EAX EBX ECX EDX. */
+  readonly cpuid: Fn<'void'>;
+  /** (cpu, index) -> non-zero when RDMSR/WRMSR of an MSR unknown to system.ts is allowed: value in S.scratch. */
+  readonly readMsr: Fn<'i32'>;
+  readonly writeMsr: Fn<'i32'>;
+}
+
+/** Everything a semantic function may call. */
+export interface Runtime {
+  readonly module: ModuleBuilder;
+  readonly memory: MemoryRuntime;
+  readonly flow: FlowRuntime;
+  readonly system: SystemRuntime;
+  readonly host: HostRuntime;
+}
