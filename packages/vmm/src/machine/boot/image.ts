@@ -1,0 +1,54 @@
+// What a boot loader is given, and how it puts bytes into guest memory.
+
+import { assert } from '../../base/assert.ts';
+import type { GuestMemory } from '../../bus/guest-memory.ts';
+
+/** A kernel image. */
+export interface KernelImage {
+  /** What to call it in a refusal and on a Multiboot command line: the path the user gave. */
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** A file that is loaded beside the kernel: Linux's initrd, or a Multiboot module. */
+export interface BootModule {
+  /** The module's string (Multiboot 1, 3.3): file name and arguments. Linux has no use for it. */
+  readonly commandLine: string;
+  readonly bytes: Uint8Array;
+}
+
+/** How to boot. */
+export interface BootOptions {
+  /** The machine's RAM, as in {@link memoryMap}. */
+  readonly memoryBytes: number;
+  readonly commandLine: string;
+  readonly modules: readonly BootModule[];
+}
+
+/** Writes `bytes` at guest-physical `gpa`. The loader has checked that this is RAM. */
+export function writeGuest(memory: GuestMemory, gpa: number, bytes: Uint8Array): void {
+  if (bytes.length === 0) return;
+  const at = memory.offset(gpa, bytes.length);
+  assert(at >= 0, 'a boot loader writes outside RAM');
+  memory.bytes.set(bytes, at);
+  memory.written(gpa, bytes.length);
+}
+
+/** Writes `length` zero bytes at guest-physical `gpa`: a machine that was reset keeps its RAM. */
+export function zeroGuest(memory: GuestMemory, gpa: number, length: number): void {
+  if (length === 0) return;
+  const at = memory.offset(gpa, length);
+  assert(at >= 0, 'a boot loader clears memory outside RAM');
+  memory.bytes.fill(0, at, at + length);
+  memory.written(gpa, length);
+}
+
+/** `bytes` as a little-endian view. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** A byte count for a refusal, in whole mebibytes rounded up. */
+export function inMegabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 0x10_0000)} MB`;
+}

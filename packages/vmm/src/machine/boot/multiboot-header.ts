@@ -1,0 +1,146 @@
+// The header of a Multiboot kernel and what of the file is loaded where: Multiboot Specification
+// version 0.6.96, sections 3.1 and 3.2. Kernels are ELF32 files, or any format whose header gives
+// the load addresses itself (bit 16, "a.out kludge"). As QEMU's -kernel does, x86-64 ELF files are
+// refused: the kernel is entered in 32-bit mode, so such a file is nearly always a mistake.
+
+import { VmmError } from '../../base/errors.ts';
+import { ELFCLASS32, EM_X86_64, elfSegments, isElf, PT_LOAD, parseElf } from './elf.ts';
+import { type KernelImage, viewOf } from './image.ts';
+
+const HEADER_MAGIC = 0x1bad_b002;
+/** The header lies in the first 8192 bytes of the file, at a multiple of four. */
+const SEARCH_BYTES = 8192;
+const HEADER_BYTES = 12;
+
+/** Flags of the header. Bits 15:0 are requirements, and one not known must be refused. */
+const PAGE_ALIGN_MODULES = 0x0000_0001;
+const MEMORY_INFO = 0x0000_0002;
+/** A wish for a video mode. Without a display there is none to give, which the kernel must see. */
+const VIDEO_MODE = 0x0000_0004;
+const ADDRESS_FIELDS = 0x0001_0000;
+const REQUIREMENTS_KNOWN = PAGE_ALIGN_MODULES | MEMORY_INFO | VIDEO_MODE;
+
+/** Bytes of the file and the memory they go to; memory beyond the bytes is zeroed. */
+export interface LoadRange {
+  readonly address: number;
+  readonly data: Uint8Array;
+  readonly memoryBytes: number;
+}
+
+/** What is loaded of a Multiboot kernel, and where it is entered. */
+export interface MultibootKernel {
+  readonly ranges: readonly LoadRange[];
+  readonly entry: number;
+}
+
+interface Header {
+  readonly offset: number;
+  readonly flags: number;
+}
+
+function findHeader(bytes: Uint8Array): Header | undefined {
+  const view = viewOf(bytes);
+  const end = Math.min(bytes.length, SEARCH_BYTES) - HEADER_BYTES;
+  for (let offset = 0; offset <= end; offset += 4) {
+    if (view.getUint32(offset, true) !== HEADER_MAGIC) continue;
+    const flags = view.getUint32(offset + 4, true);
+    const sum = HEADER_MAGIC + flags + view.getUint32(offset + 8, true);
+    if (sum % 0x1_0000_0000 === 0) return { offset, flags };
+  }
+  return undefined;
+}
+
+/** True when `bytes` hold a Multiboot 1 header with a correct checksum. */
+export function isMultibootImage(bytes: Uint8Array): boolean {
+  return findHeader(bytes) !== undefined;
+}
+
+/** Reads a kernel for which {@link isMultibootImage} holds; ENOEXEC says why it cannot load. */
+export function parseMultiboot(image: KernelImage): MultibootKernel {
+  const header = findHeader(image.bytes);
+  if (header === undefined) {
+    throw new VmmError('ENOEXEC', `Kernel ${image.name} has no Multiboot header.`);
+  }
+  const unknown = header.flags & 0xffff & ~REQUIREMENTS_KNOWN;
+  if (unknown !== 0) {
+    throw new VmmError(
+      'ENOEXEC',
+      `Multiboot kernel ${image.name} requires features that do not exist here: flags ` +
+        `0x${unknown.toString(16)}.`,
+    );
+  }
+  const kernel =
+    (header.flags & ADDRESS_FIELDS) !== 0 ? rangeOfHeader(image, header) : rangesOfElf(image);
+  if (kernel.ranges.length === 0) {
+    throw new VmmError('ENOEXEC', `Multiboot kernel ${image.name} contains nothing to load.`);
+  }
+  const { entry } = kernel;
+  if (!kernel.ranges.some((r) => entry >= r.address && entry < r.address + r.memoryBytes)) {
+    throw new VmmError(
+      'ENOEXEC',
+      `Multiboot kernel ${image.name} starts at 0x${entry.toString(16)}, where it loads nothing.`,
+    );
+  }
+  return kernel;
+}
+
+/** Section 3.1.3, "The address fields of Multiboot header". */
+function rangeOfHeader(image: KernelImage, header: Header): MultibootKernel {
+  const { bytes, name } = image;
+  if (header.offset + 32 > bytes.length) {
+    throw new VmmError('ENOEXEC', `Multiboot kernel ${name} is truncated inside its header.`);
+  }
+  const view = viewOf(bytes);
+  const field = (offset: number): number => view.getUint32(header.offset + offset, true);
+  const headerAddress = field(12);
+  const loadAddress = field(16);
+  const loadEnd = field(20);
+  const bssEnd = field(24);
+  const start = header.offset - (headerAddress - loadAddress);
+  if (start < 0 || start > header.offset) {
+    throw new VmmError(
+      'ENOEXEC',
+      `The addresses in the Multiboot header of kernel ${name} contradict each other.`,
+    );
+  }
+  const dataBytes = loadEnd === 0 ? bytes.length - start : loadEnd - loadAddress;
+  if (dataBytes < 0 || start + dataBytes > bytes.length) {
+    throw new VmmError(
+      'ENOEXEC',
+      `Multiboot kernel ${name} is truncated: its header asks for bytes ${start} to ` +
+        `${start + dataBytes} and the file has ${bytes.length}.`,
+    );
+  }
+  const memoryBytes = Math.max(dataBytes, bssEnd === 0 ? 0 : bssEnd - loadAddress);
+  const data = bytes.subarray(start, start + dataBytes);
+  return { ranges: [{ address: loadAddress, data, memoryBytes }], entry: field(28) };
+}
+
+function rangesOfElf(image: KernelImage): MultibootKernel {
+  const { bytes, name } = image;
+  if (!isElf(bytes)) {
+    throw new VmmError(
+      'ENOEXEC',
+      `Multiboot kernel ${name} is not an ELF file and its header gives no load addresses.`,
+    );
+  }
+  const file = parseElf(image);
+  if (file.elfClass !== ELFCLASS32 || file.machine === EM_X86_64) {
+    throw new VmmError(
+      'ENOEXEC',
+      `Multiboot kernel ${name} is an x86-64 ELF file; Multiboot enters kernels in 32-bit mode, ` +
+        'so it must be an ELF32 file for the i386.',
+    );
+  }
+  const ranges: LoadRange[] = [];
+  let { entry } = file;
+  for (const segment of elfSegments(file)) {
+    if (segment.type !== PT_LOAD || segment.memoryBytes === 0) continue;
+    const { data, physicalAddress, virtualAddress, memoryBytes } = segment;
+    ranges.push({ address: physicalAddress, data, memoryBytes });
+    // e_entry is a virtual address, and the kernel starts without paging.
+    const inside = file.entry - virtualAddress;
+    if (inside >= 0 && inside < memoryBytes) entry = physicalAddress + inside;
+  }
+  return { ranges, entry };
+}
