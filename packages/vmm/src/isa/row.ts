@@ -22,7 +22,7 @@ export type OperandType =
   // bytes, sign-extended; `immv`: 2, 4 or 8 bytes; `far`: offset of operand size, and selector.
   | 'imm8' | 'imm8s' | 'imm16' | 'immz' | 'immv' | 'rel8' | 'relz' | 'far'
   // Fixed operands: `av` is the accumulator of operand size; `one` the constant of the D0/D1 shifts.
-  | 'al' | 'av' | 'cl' | 'dx' | 'one' | 'xmm0' | 'st0'
+  | 'al' | 'ax' | 'av' | 'cl' | 'dx' | 'one' | 'xmm0' | 'st0'
   | 'es' | 'cs' | 'ss' | 'ds' | 'fs' | 'gs'
   // Other register files.
   | 'sreg' | 'creg' | 'dreg' | 'sti'
@@ -46,8 +46,18 @@ export interface Operand {
   readonly place: Place;
 }
 
-/** The mandatory prefix of a row: `any` ignores F2/F3 and takes 66 as operand size; `NP` is none. */
-export type PrefixRule = 'any' | 'NP' | '66' | 'F3' | 'F2';
+/**
+ * The prefixes a row wants (SDM vol. 2A, 3.1.1.1). `any`: F2 and F3 are ignored, 66 is operand size;
+ * `NFx`: no F2 or F3; `NP`: none of the three; else that one is part of the opcode.
+ */
+export type PrefixRule = 'any' | 'NFx' | 'NP' | '66' | 'F3' | 'F2';
+
+/**
+ * An immediate's encoding, in the letters of the encoding column: `b` one byte, `w` two, `z` two or
+ * four, `v` two, four or eight by operand size; `i` a value, `c` a branch offset; `cp` a far pointer;
+ * `mo` an offset of address size.
+ */
+export type ImmediateCode = 'ib' | 'iw' | 'iz' | 'iv' | 'cb' | 'cz' | 'cp' | 'mo';
 
 /** The bytes of a row. */
 export interface Encoding {
@@ -60,13 +70,17 @@ export interface Encoding {
   readonly opcode: number;
   /** Register number in the low three bits of the opcode. */
   readonly plusR: boolean;
+  /** There is a ModRM byte. With `digit` -1 its reg field is an operand (or ignored: SETcc, NOP). */
   readonly modrm: boolean;
   /** ModRM.reg as opcode extension, or -1. */
   readonly digit: number;
   /** An exact ModRM.rm with mod = 3 (as 0F 01 F8), or -1. */
   readonly exactRm: number;
-  /** Which forms of ModRM.rm the row has. */
+  /** Which forms of ModRM.rm the row has; `register` is mod = 3. */
   readonly forms: 'both' | 'memory' | 'register' | 'none';
+  readonly immediates: readonly ImmediateCode[];
+  /** True for NOP and PAUSE: with REX.B the byte 90 is XCHG r8 instead. */
+  readonly notWithRexB: boolean;
   /** Bytes of operand size the row demands: 0 any, 2, 4, or 8 (REX.W). */
   readonly onlyOpsize: 0 | 2 | 4 | 8;
 }
@@ -88,16 +102,17 @@ export type OpsizeRule =
   | 'z';
 
 /** Register state the instruction uses, hence its #NM/#UD conditions (CR0.EM, CR0.TS, CR4.OSFXSR). */
-export type Unit = 'integer' | 'x87' | 'mmx' | 'sse';
+export type Unit = 'integer' | 'x87' | 'mmx' | 'sse' | 'sse+mmx';
 
-/** Features a row may depend on, named after their CPUID bits. Rows without one always exist. */
-// biome-ignore format: a list, not a tree
-export type Feature =
-  | 'fpu' | 'mmx' | 'sse' | 'sse2' | 'sse3' | 'ssse3' | 'sse4_1' | 'sse4_2' | 'aes' | 'pclmulqdq'
-  | 'popcnt' | 'lzcnt' | 'bmi1' | 'movbe' | 'adx' | 'sha' | 'cx8' | 'cx16' | 'cmov' | 'fxsr' | 'xsave'
-  | 'xsaveopt' | 'xsavec' | 'xsaves' | 'tsc' | 'rdtscp' | 'msr' | 'sep' | 'syscall' | 'lahf_lm'
-  | 'rdrand' | 'rdseed' | 'fsgsbase' | 'smap' | 'invpcid' | 'monitor' | 'clfsh' | 'clflushopt'
-  | 'clwb' | 'prefetchw' | 'vmx' | 'svm';
+/** The features a row may depend on, named after their CPUID bits. */
+// biome-ignore format: a list, not a column
+export const featureNames = [
+  'fpu', 'mmx', 'sse', 'sse2', 'sse3', 'ssse3', 'sse4_1', 'sse4_2', 'aes', 'pclmulqdq', 'sha',
+  'popcnt', 'lzcnt', 'bmi1', 'movbe', 'adx', 'cx8', 'cx16', 'fxsr', 'xsave', 'xsaveopt', 'xsavec',
+  'xsaves', 'tsc', 'rdtscp', 'msr', 'sep', 'syscall', 'rdrand', 'rdseed', 'fsgsbase', 'smap', 'invpcid',
+  'monitor', 'clfsh', 'clflushopt', 'clwb', 'prefetchw', 'vmx', 'svm',
+] as const;
+export type Feature = (typeof featureNames)[number];
 
 /** One instruction encoding. */
 export interface Row {
