@@ -58,6 +58,8 @@ export interface Instruction {
   index: number;
   /** The index is shifted left by this, 0..3. */
   scale: number;
+  /** The SIB byte, or -1: for the disassembler alone. */
+  sib: number;
   /** Displacement, sign-extended from 8, 16 or 32 bits; the low half of a moffs (zero-extended). */
   disp: number;
   /** The high half of the displacement, or of a 64-bit moffs. */

@@ -42,8 +42,8 @@ export const move: string = `
   xlat                        D7                 -          fault
   salc                        D6                 ?C         not64
 [movbe]
-  movbe   w:rv      r:mv      0F 38 F0 /r
-  movbe   w:mv      r:rv      0F 38 F1 /r
+  movbe   w:rv      r:mv      NFx 0F 38 F0 /r
+  movbe   w:mv      r:rv      NFx 0F 38 F1 /r
 [sse2]
   movnti  w:m32     r:r32     NP 0F C3 /r
   movnti  w:m64     r:r64     NP REX.W 0F C3 /r
