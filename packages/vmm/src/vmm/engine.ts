@@ -138,8 +138,8 @@ export interface EngineVcpu {
    * of RAX, as the processor does, and 4-byte ones clear its upper half. For INS it stores one
    * element, whose address run() has already checked, so that this cannot fault.
    *
-   * String instructions exit once per element: OUTS has loaded `data` and stepped its pointer; RIP
-   * stays at an instruction whose REP prefix has elements left.
+   * String instructions exit once per element, with pointer and count stepped already: OUTS with
+   * `data` loaded; RIP stays at an instruction whose REP prefix has elements left.
    */
   finishIo(data: number): void;
 

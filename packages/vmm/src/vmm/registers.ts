@@ -134,3 +134,34 @@ export function copyRegState(into: VcpuRegState, from: VcpuRegState, mask: numbe
     copySegment(into.vrs_idtr, from.vrs_idtr);
   }
 }
+
+const segment = (sel: number, limit: number, ar: number, base: bigint): VcpuSegmentInfo => ({
+  vsi_sel: sel,
+  vsi_limit: limit,
+  vsi_ar: ar,
+  vsi_base: base,
+});
+
+/**
+ * The state of a processor after RESET, SDM 3A table 10-1: real mode, about to execute the
+ * instruction at physical 0xfffffff0. RDX has the family and model of `signature` (CPUID.1:EAX).
+ */
+export function powerOnState(signature: number): VcpuRegState {
+  const state = emptyRegState();
+  state.vrs_gprs[VCPU_REGS.RIP] = 0xfff0n;
+  state.vrs_gprs[VCPU_REGS.RFLAGS] = 2n;
+  state.vrs_gprs[VCPU_REGS.RDX] = BigInt(signature);
+  state.vrs_crs[VCPU_CRS.CR0] = 0x60000010n; // CD, NW, ET
+  state.vrs_crs[VCPU_CRS.XCR0] = 1n;
+  state.vrs_drs[VCPU_DRS.DR6] = 0xffff0ff0n;
+  state.vrs_drs[VCPU_DRS.DR7] = 0x400n;
+  for (const index of [VCPU_SREGS.DS, VCPU_SREGS.ES, VCPU_SREGS.FS, VCPU_SREGS.GS, VCPU_SREGS.SS]) {
+    state.vrs_sregs[index] = segment(0, 0xffff, 0x93, 0n);
+  }
+  state.vrs_sregs[VCPU_SREGS.CS] = segment(0xf000, 0xffff, 0x9b, 0xffff0000n);
+  state.vrs_sregs[VCPU_SREGS.LDTR] = segment(0, 0xffff, 0x82, 0n);
+  state.vrs_sregs[VCPU_SREGS.TR] = segment(0, 0xffff, 0x8b, 0n);
+  state.vrs_gdtr = segment(0, 0xffff, 0, 0n);
+  state.vrs_idtr = segment(0, 0xffff, 0, 0n);
+  return state;
+}

@@ -9,8 +9,8 @@ import { offsetOf, pack, unpack } from './layout.ts';
 import { emptyRegState, VCPU_REGS, VCPU_SREGS } from './registers.ts';
 import * as structs from './structs.ts';
 
-const LAYOUTS = Object.values(structs).filter(
-  (value): value is StructLayout<unknown> => typeof value === 'object' && value.kind === 'struct',
+const LAYOUTS = (Object.values(structs) as unknown[]).filter(
+  (value): value is StructLayout<unknown> => typeof value === 'object',
 );
 
 const C_TYPES: Record<string, string> = {

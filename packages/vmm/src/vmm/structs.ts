@@ -106,6 +106,25 @@ export interface VmExit {
   mmio: VmExitMmio;
 }
 
+/** An exit record with nothing in it and no room for registers. */
+export function emptyExit(): VmExit {
+  return {
+    vei: {
+      vei_size: 0,
+      vei_dir: 0,
+      vei_rep: 0,
+      vei_string: 0,
+      vei_encoding: 0,
+      vei_port: 0,
+      vei_data: 0,
+    },
+    vee: { vee_fault_type: 0 },
+    vrs: undefined,
+    cpl: 0,
+    mmio: { gpa: 0, sizeBytes: 0, isWrite: false, dataLow: 0, dataHigh: 0 },
+  };
+}
+
 /** RUN. */
 export interface VmRunParams {
   vrp_vm_id: number;
@@ -123,6 +142,19 @@ export interface VmRunParams {
 
 /** vrp_irq: nothing to inject. */
 export const VRP_IRQ_NONE = 0xffff;
+
+/** Parameters for RUN, to be used again and again: nothing to inject, nothing to continue. */
+export function runParams(vmId: number, vcpuId = 0): VmRunParams {
+  return {
+    vrp_vm_id: vmId,
+    vrp_vcpu_id: vcpuId,
+    vrp_continue: 0,
+    vrp_irq: VRP_IRQ_NONE,
+    vrp_exit: emptyExit(),
+    vrp_exit_reason: 0,
+    vrp_irqready: 0,
+  };
+}
 
 /** One VM, as INFO tells. */
 export interface VmInfoResult {
