@@ -1,0 +1,221 @@
+// The guest that boots in tests, benchmarks and `npm run boot`: Debian's cloud kernel and its static
+// busybox, fetched as packages by apt(8) into .cache/guest, and an initramfs of them written by the
+// project's own archive writer. Nothing of Debian's is in this repository, and nothing is installed.
+
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { VmmError } from '../packages/vmm/src/base/errors.ts';
+import { type CpioEntry, cpioArchive } from '../packages/vmm/src/machine/boot/cpio.ts';
+import { modulesInOrder } from './kernel-modules.ts';
+import { root } from './root.ts';
+
+/** The files of a guest; all of them exist. */
+export interface Guest {
+  /** Debian's kernel, a bzImage. */
+  readonly kernel: string;
+  /** The kernel's release, as `uname -r` says it. */
+  readonly release: string;
+  readonly initrd: string;
+  /** A disk image of {@link DISK_BYTES} whose checksum the initramfs knows. */
+  readonly disk: string;
+}
+
+/** The command line the guest is made for: its console is the first serial port. */
+export const COMMAND_LINE = 'console=ttyS0 panic=-1';
+/** The first line of the guest's /init. */
+export const FIRST_LINE = 'init: hello from the initramfs';
+
+const DISK_BYTES = 4 * 1024 * 1024;
+const KNOWN_FILE_BYTES = 1024 * 1024;
+const KERNEL_METAPACKAGE = 'linux-image-cloud-amd64';
+const BUSYBOX_PACKAGE = 'busybox-static';
+
+/** What is unpacked of the packages: a kernel without all of its 1100 modules. */
+const KERNEL_MEMBERS = [
+  '*boot/vmlinuz-*',
+  '*/modules.builtin',
+  '*/kernel/drivers/virtio/*',
+  '*/kernel/drivers/block/*',
+  '*/kernel/drivers/char/hw_random/*',
+  '*/kernel/drivers/net/*.ko*',
+  '*/kernel/net/core/*',
+];
+const BUSYBOX_MEMBERS = ['*bin/busybox'];
+
+/** The drivers of the machine's devices. */
+const MODULES = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_net'];
+
+/**
+ * The guest, fetched and unpacked when it is not in the cache yet; `say` is told of what takes long.
+ * Throws VmmError with a sentence when a package cannot be had.
+ */
+export function prepareGuest(say: (text: string) => void = () => {}): Guest {
+  const cache = join(root(), '.cache', 'guest');
+  const kernelFolder = join(cache, 'kernel');
+  const busyboxFolder = join(cache, 'busybox');
+  mkdirSync(cache, { recursive: true });
+  if (!existsSync(kernelFolder)) {
+    fetchPackage(kernelPackage(say), KERNEL_MEMBERS, kernelFolder, say);
+  }
+  if (!existsSync(busyboxFolder)) {
+    fetchPackage(BUSYBOX_PACKAGE, BUSYBOX_MEMBERS, busyboxFolder, say);
+  }
+  const kernel = findFile(kernelFolder, (path) => basename(path).startsWith('vmlinuz-'));
+  const busybox = findFile(busyboxFolder, (path) => basename(path) === 'busybox');
+  const disk = pattern(DISK_BYTES, 7);
+  const initrd = makeInitramfs(readFileSync(busybox), kernelFolder, md5(disk));
+  return {
+    kernel,
+    release: basename(kernel).slice('vmlinuz-'.length),
+    initrd: update(join(cache, 'initramfs.cpio'), initrd),
+    disk: update(join(cache, 'disk.img'), disk),
+  };
+}
+
+/** The package that the metapackage stands for today, as `linux-image-6.1.0-56-cloud-amd64`. */
+function kernelPackage(say: (text: string) => void): string {
+  const find = (): string | undefined => {
+    const text = run('apt-cache', ['depends', KERNEL_METAPACKAGE], 'ask apt for the guest kernel');
+    return /Depends: (linux-image-\S+)/.exec(text)?.[1];
+  };
+  let name = find();
+  if (name === undefined) {
+    updatePackageLists(say);
+    name = find();
+  }
+  if (name !== undefined) return name;
+  throw new VmmError(
+    'ENOENT',
+    `apt knows no package ${KERNEL_METAPACKAGE}; the guest needs Debian's package archive.`,
+  );
+}
+
+function updatePackageLists(say: (text: string) => void): void {
+  if (process.getuid?.() !== 0) {
+    throw new VmmError(
+      'EPERM',
+      `apt knows no package ${KERNEL_METAPACKAGE}; run "apt-get update" as root and try again.`,
+    );
+  }
+  say('Updating the package lists');
+  run('apt-get', ['update', '-q'], 'update the package lists');
+}
+
+/** Downloads a package and unpacks `members` of it to `folder`, which appears only when complete. */
+function fetchPackage(
+  name: string,
+  members: readonly string[],
+  folder: string,
+  say: (text: string) => void,
+): void {
+  say(`Fetching Debian's ${name}`);
+  const work = `${folder}.new`;
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work);
+  // As root, apt would drop to its own user, who may not write here, and warn about it.
+  const options = ['-q', '-o', 'APT::Sandbox::User=root'];
+  run('apt-get', ['download', ...options, name], `download the package ${name}`, work);
+  const archive = readdirSync(work).find((file) => file.endsWith('.deb'));
+  if (archive === undefined) throw new VmmError('EIO', `apt downloaded no file for ${name}.`);
+  const unpack = 'dpkg-deb --fsys-tarfile "$0" | tar -x --wildcards "$@"';
+  run('sh', ['-c', unpack, archive, ...members], `unpack the package ${name}`, work);
+  rmSync(join(work, archive));
+  renameSync(work, folder);
+}
+
+function run(program: string, args: readonly string[], purpose: string, cwd?: string): string {
+  try {
+    return execFileSync(program, args, {
+      cwd,
+      encoding: 'utf8',
+      env: { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  } catch (cause) {
+    const { code, stderr } = cause as { code?: string; stderr?: string };
+    const lines = (stderr ?? '').split('\n').filter((line) => /^E: /.test(line));
+    const reason =
+      code === 'ENOENT' ? `there is no program ${program}` : (lines[0] ?? String(cause));
+    throw new VmmError('EIO', `Cannot ${purpose}: ${reason}.`, { cause });
+  }
+}
+
+function makeInitramfs(busybox: Uint8Array, kernelFolder: string, diskMd5: string): Uint8Array {
+  const text = (content: string): Uint8Array => new TextEncoder().encode(content);
+  const source = (name: string): Uint8Array => readFileSync(join(root(), 'scripts/guest', name));
+  const directory = (path: string): CpioEntry => ({ kind: 'directory', path, mode: 0o755 });
+  const file = (path: string, data: Uint8Array, mode = 0o644): CpioEntry => {
+    return { kind: 'file', path, mode, data };
+  };
+  const device = (path: string, major: number, minor: number): CpioEntry => {
+    return { kind: 'device', path, mode: 0o600, device: 'char', major, minor };
+  };
+  const known = pattern(KNOWN_FILE_BYTES, 3);
+  const modules = modulesInOrder(kernelFolder, MODULES);
+  const folders =
+    'bin dev etc etc/selfcheck lib lib/modules proc root sbin sys usr usr/bin usr/sbin';
+  return cpioArchive([
+    ...folders.split(' ').map(directory),
+    // The kernel opens the console for /init before anything is mounted.
+    device('dev/console', 5, 1),
+    device('dev/null', 1, 3),
+    device('dev/ttyS0', 4, 64),
+    file('bin/busybox', busybox, 0o755),
+    { kind: 'symlink', path: 'bin/sh', target: 'busybox' },
+    file('init', source('init.sh'), 0o755),
+    file('etc/inittab', source('inittab')),
+    file('etc/session', source('session.sh'), 0o755),
+    file('etc/profile', source('profile.sh')),
+    file('etc/motd', source('motd')),
+    file('etc/passwd', text('root::0:0:root:/root:/bin/sh\n')),
+    file('etc/group', text('root:x:0:\n')),
+    file('etc/modules', text(modules.map(({ name }) => `${name}.ko\n`).join(''))),
+    ...modules.map(({ name, bytes }) => file(`lib/modules/${name}.ko`, bytes)),
+    file('etc/selfcheck/file', known),
+    file('etc/selfcheck/file.md5', text(`${md5(known)}  /etc/selfcheck/file\n`)),
+    file('etc/selfcheck/disk.md5', text(`${diskMd5}  /dev/vda\n`)),
+  ]);
+}
+
+/** Bytes that look random and are always the same: a linear congruential sequence from `seed`. */
+function pattern(length: number, seed: number): Uint8Array {
+  const words = new Uint32Array(length / 4);
+  let state = seed;
+  for (let index = 0; index < words.length; index++) {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0; // Numerical Recipes, 7.1
+    words[index] = state;
+  }
+  return new Uint8Array(words.buffer);
+}
+
+function md5(bytes: Uint8Array): string {
+  return createHash('md5').update(bytes).digest('hex');
+}
+
+/** Writes `path` unless it already has this content, through a rename: guests may be running. */
+function update(path: string, content: Uint8Array): string {
+  if (existsSync(path) && Buffer.compare(readFileSync(path), content) === 0) return path;
+  const work = `${path}.${process.pid}`;
+  writeFileSync(work, content);
+  renameSync(work, path);
+  return path;
+}
+
+function findFile(folder: string, matches: (path: string) => boolean): string {
+  const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  const found = paths.find(matches);
+  if (found === undefined) {
+    throw new VmmError('ENOENT', `The guest in ${folder} is incomplete: delete it and try again.`);
+  }
+  return join(folder, found);
+}
