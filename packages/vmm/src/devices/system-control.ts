@@ -1,0 +1,177 @@
+// The small ports by which a PC is reset and told other things: system control port A (0x92), the
+// reset control register (0xCF9) of the PIIX and ICH chipsets, an 8042 keyboard controller that has
+// only its output port, the POST port (0x80), and QEMU's isa-debug-exit. Follows the IBM PS/2
+// hardware reference for ports 0x92, 0x60 and 0x64 and the 82371AB (PIIX4) data sheet, section 4.1,
+// for 0xCF9. The address line A20 is always on: its bits are kept, and do nothing else.
+
+import type { PortDevice, PortSize } from '../bus/port-bus.ts';
+
+const PORT_A_FAST_RESET = 0x01;
+const PORT_A_A20 = 0x02;
+
+/** System control port A: one port. */
+export class SystemControlPortA implements PortDevice {
+  readonly name = 'port 92';
+  private readonly resetMachine: () => void;
+  private value: number = PORT_A_A20;
+
+  constructor(resetMachine: () => void) {
+    this.resetMachine = resetMachine;
+  }
+
+  readPort(): number {
+    return this.value;
+  }
+
+  writePort(_offset: number, _size: PortSize, value: number): void {
+    const rising = (value & ~this.value & PORT_A_FAST_RESET) !== 0;
+    this.value = value;
+    if (rising) this.resetMachine();
+  }
+
+  /** Power-on. */
+  reset(): void {
+    this.value = PORT_A_A20;
+  }
+
+  /** What a snapshot keeps. */
+  save(): { readonly v: 1; readonly value: number } {
+    return { v: 1, value: this.value };
+  }
+
+  /** Takes back what {@link save} gave. */
+  load(state: { readonly v: 1; readonly value: number }): void {
+    this.value = state.value;
+  }
+}
+
+const RESET_CPU = 0x04;
+const RESET_CONTROL_WRITABLE = 0x0e;
+
+/** The reset control register: one port, inside PCI's address register. */
+export class ResetControl implements PortDevice {
+  readonly name = 'reset control';
+  private readonly resetMachine: () => void;
+  private value = 0;
+
+  constructor(resetMachine: () => void) {
+    this.resetMachine = resetMachine;
+  }
+
+  readPort(): number {
+    return this.value;
+  }
+
+  writePort(_offset: number, _size: PortSize, value: number): void {
+    const rising = (value & ~this.value & RESET_CPU) !== 0;
+    this.value = value & RESET_CONTROL_WRITABLE;
+    if (rising) this.resetMachine();
+  }
+
+  /** Power-on. */
+  reset(): void {
+    this.value = 0;
+  }
+
+  /** What a snapshot keeps. */
+  save(): { readonly v: 1; readonly value: number } {
+    return { v: 1, value: this.value };
+  }
+
+  /** Takes back what {@link save} gave. */
+  load(state: { readonly v: 1; readonly value: number }): void {
+    this.value = state.value;
+  }
+}
+
+const STATUS_INPUT_BUFFER_FULL = 0x02;
+const COMMAND_WRITE_OUTPUT_PORT = 0xd1;
+/** Commands 0xF0-0xFF pulse the output port's bits that are 0 in the low nibble. */
+const COMMAND_PULSE = 0xf0;
+const OUTPUT_PORT_NOT_RESET = 0x01;
+
+/**
+ * The 8042 of a machine without keyboard and mouse: claim port 0x60 for `data`, 0x64 for
+ * `command`. Only its reset line is wired. Reads are those of an empty socket (all ones), so that a
+ * driver that drains the output buffer first finds that it never empties, and gives up at once;
+ * except that the input buffer is never full, so that whoever wants the reset need not wait.
+ */
+export class I8042 {
+  readonly data: PortDevice;
+  readonly command: PortDevice;
+  private readonly resetMachine: () => void;
+  private outputPortNext = false;
+
+  constructor(resetMachine: () => void) {
+    this.resetMachine = resetMachine;
+    this.data = {
+      name: 'i8042 data',
+      readPort: () => 0xff,
+      writePort: (_offset, _size, value) => this.writeData(value),
+    };
+    this.command = {
+      name: 'i8042 command',
+      readPort: () => 0xff & ~STATUS_INPUT_BUFFER_FULL,
+      writePort: (_offset, _size, value) => this.writeCommand(value),
+    };
+  }
+
+  /** Power-on. */
+  reset(): void {
+    this.outputPortNext = false;
+  }
+
+  /** What a snapshot keeps. */
+  save(): { readonly v: 1; readonly outputPortNext: boolean } {
+    return { v: 1, outputPortNext: this.outputPortNext };
+  }
+
+  /** Takes back what {@link save} gave. */
+  load(state: { readonly v: 1; readonly outputPortNext: boolean }): void {
+    this.outputPortNext = state.outputPortNext;
+  }
+
+  private writeCommand(value: number): void {
+    this.outputPortNext = value === COMMAND_WRITE_OUTPUT_PORT;
+    if (value >= COMMAND_PULSE && (value & OUTPUT_PORT_NOT_RESET) === 0) this.resetMachine();
+  }
+
+  private writeData(value: number): void {
+    if (this.outputPortNext && (value & OUTPUT_PORT_NOT_RESET) === 0) this.resetMachine();
+    this.outputPortNext = false;
+  }
+}
+
+/** The POST port: keeps the last byte written. Kernels write it to pass about a microsecond. */
+export class PostPort implements PortDevice {
+  readonly name = 'post port';
+  private value = 0;
+
+  readPort(): number {
+    return this.value;
+  }
+
+  writePort(_offset: number, _size: PortSize, value: number): void {
+    this.value = value;
+  }
+}
+
+/** QEMU's isa-debug-exit: a value written ends the run. Up to four ports wide, reads are zero. */
+export class ExitPort implements PortDevice {
+  readonly name = 'exit port';
+  readonly portSizeMax = 4;
+  private readonly exit: (value: number) => void;
+
+  /** `exit` receives the value written; its meaning as a status is the caller's. */
+  constructor(exit: (value: number) => void) {
+    this.exit = exit;
+  }
+
+  readPort(): number {
+    return 0;
+  }
+
+  writePort(_offset: number, _size: PortSize, value: number): void {
+    this.exit(value);
+  }
+}
