@@ -3,7 +3,6 @@
 
 import { assert } from '../base/assert.ts';
 import { BASE_RIP, type CodeMode } from './instruction.ts';
-import { operandShapes } from './operand.ts';
 import type { Encoding, ImmediateCode, Row } from './row.ts';
 
 /** A memory operand to encode. */
@@ -71,24 +70,24 @@ export function encode(row: Row, fields: EncodingFields): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** The operand sizes in which `row` exists in `mode`; one, 4, if the row does not care. */
+/** The operand sizes in which `row` exists in `mode`; only the plainest if they are all the same. */
 export function opsizesOf(row: Row, mode: CodeMode): readonly (2 | 4 | 8)[] {
-  const { onlyOpsize, prefix } = row.encoding;
+  const { onlyOpsize } = row.encoding;
   if (row.modes === (mode === 8 ? 'not64' : 'only64')) return [];
   if (onlyOpsize !== 0) return onlyOpsize === 8 && mode !== 8 ? [] : [onlyOpsize];
-  const sizes = row.operands.map(({ type }) => operandShapes[type]);
-  const varies =
-    sizes.some((s) =>
-      [s.registerSize, s.memorySize].some((size) => size === 'v' || size === 'far'),
-    ) ||
-    sizes.some((s) => ['iz', 'iv', 'cz', 'cp'].includes(s.immediate ?? '')) ||
-    (row.operands.length === 0 && row.unit === 'integer' && row.opsizeRule !== 'byte');
-  const near64 = mode === 8 && (row.opsizeRule === 'f64' || row.opsizeRule === 'd64');
-  if (!varies || prefix === 'NP' || prefix === '66') return [near64 ? 8 : mode === 2 ? 2 : 4];
-  if (mode !== 8) return [2, 4];
-  if (row.opsizeRule === 'f64') return [8];
-  if (row.opsizeRule === 'd64') return [2, 8];
-  return row.opsizeRule === 'z' ? [2, 4] : [2, 4, 8];
+  switch (row.opsizeRule) {
+    case 'byte':
+    case 'none':
+      return [mode === 2 ? 2 : 4];
+    case 'f64':
+      return mode === 8 ? [8] : [2, 4];
+    case 'd64':
+      return mode === 8 ? [2, 8] : [2, 4];
+    case 'z':
+      return [2, 4];
+    case 'v':
+      return mode === 8 ? [2, 4, 8] : [2, 4];
+  }
 }
 
 function effectiveOpsize(row: Row, fields: EncodingFields): number {

@@ -39,7 +39,7 @@ const features: ReadonlySet<string> = new Set(featureNames);
 // biome-ignore format: a list, not a column
 const traitNames: ReadonlySet<string> = new Set([
   'lock', 'rep', 'repz', 'keep', 'end', 'fault', 'cpl0', 'protected', 'only64', 'not64', 'd64', 'f64',
-  'z', 'unaligned', 'rexb0', 'x87', 'mmx', 'sse',
+  'z', 'v', 'unaligned', 'rexb0', 'x87', 'mmx', 'sse',
 ]);
 
 const prefixRules: ReadonlySet<string> = new Set(['NFx', 'NP', '66', 'F3', 'F2']);
@@ -236,12 +236,19 @@ function unitOf(operands: readonly Operand[], traits: ReadonlySet<string>): Unit
 }
 
 const byteTypes: ReadonlySet<string> = new Set(['r8', 'rm8', 'al', 'moffs8', 'x8', 'y8']);
-const wideTypes: ReadonlySet<string> = new Set(['rv', 'rmv', 'av', 'r16', 'r32', 'r64']);
+const wideTypes: ReadonlySet<string> = new Set(['r16', 'r32', 'r64']);
+const sizedImmediates: ReadonlySet<string> = new Set(['iz', 'iv', 'cz', 'cp']);
 
 function opsizeRuleOf(operands: readonly Operand[], traits: ReadonlySet<string>): OpsizeRule {
-  for (const rule of ['d64', 'f64', 'z'] as const) if (traits.has(rule)) return rule;
+  for (const rule of ['d64', 'f64', 'z', 'v'] as const) if (traits.has(rule)) return rule;
+  const sized = operands.some(({ type }) => {
+    const { registerSize, memorySize, immediate } = operandShapes[type];
+    if (registerSize === 'v' || sizedImmediates.has(immediate ?? '')) return true;
+    return typeof memorySize === 'string' && memorySize !== 'dt';
+  });
+  if (sized) return 'v';
   const byte = operands.some(({ type }) => byteTypes.has(type));
-  return byte && !operands.some(({ type }) => wideTypes.has(type)) ? 'byte' : 'v';
+  return byte && !operands.some(({ type }) => wideTypes.has(type)) ? 'byte' : 'none';
 }
 
 function touchesMemory(operands: readonly Operand[]): boolean {

@@ -88,10 +88,12 @@ export interface Encoding {
 /** Repeat prefixes a string instruction takes: F3 (and F2) repeat by count, or also by ZF. */
 export type RepKind = 'none' | 'rep' | 'repz';
 
-/** How `opsize` comes about in 64-bit mode and for byte instructions. */
+/** How `opsize` comes about, and whether it matters. */
 export type OpsizeRule =
   /** From the mode, 66 and REX.W. */
   | 'v'
+  /** As `v`, but the instruction is the same for every operand size. */
+  | 'none'
   /** 1: the row works on bytes. */
   | 'byte'
   /** 8 by default in 64-bit mode, 2 with 66 (PUSH, POP, LEAVE). */

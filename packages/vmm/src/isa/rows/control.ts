@@ -21,9 +21,9 @@ export const control: string = `
   call     r:mfar            FF /3        -       end
   ret                        C3           -       f64 end fault
   ret      r:imm16           C2 iw        -       f64 end fault
-  retf                       CB           -       end fault
-  retf     r:imm16           CA iw        -       end fault
-  iret                       CF           ?NLM *  end fault
+  retf                       CB           -       v end fault
+  retf     r:imm16           CA iw        -       v end fault
+  iret                       CF           ?NLM *  v end fault
   loopne   r:rel8            E0 cb        ?Z      f64 end
   loope    r:rel8            E1 cb        ?Z      f64 end
   loop     r:rel8            E2 cb        -       f64 end

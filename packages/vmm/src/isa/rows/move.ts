@@ -35,8 +35,8 @@ export const move: string = `
   lea     w:rv      a:m       8D /r
   cmovcc  rw:rv     r:rmv     0F 40+cc /r        ?cc
   setcc   w:rm8               0F 90+cc /r        ?cc
-  cbw                         98
-  cwd                         99
+  cbw                         98                 -          v
+  cwd                         99                 -          v
   lahf                        9F                 ?CPAZS
   sahf                        9E                 CPAZS
   xlat                        D7                 -          fault
@@ -66,8 +66,8 @@ export const move: string = `
   pop     w:ds                1F                 -          not64 end
   pop     w:fs                0F A1              -          d64 end
   pop     w:gs                0F A9              -          d64 end
-  pusha                       60                 -          not64 fault
-  popa                        61                 -          not64 fault
+  pusha                       60                 -          v not64 fault
+  popa                        61                 -          v not64 fault
   pushf                       9C                 ?*         d64
   popf                        9D                 ?IL *      d64 end fault
   enter   r:imm16   r:imm8    C8 iw ib           -          d64

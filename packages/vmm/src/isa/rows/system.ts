@@ -62,10 +62,10 @@ export const system: string = `
   rdtscp                         0F 01 F9           -        fault
 [sep protected]
   sysenter                       0F 34              IM       end fault
-  sysexit                        0F 35              -        cpl0 end
+  sysexit                        0F 35              -        v cpl0 end
 [syscall only64]
   syscall                        0F 05              ?* *     end fault
-  sysret                         0F 07              *        cpl0 end
+  sysret                         0F 07              *        v cpl0 end
 [fsgsbase only64]
   rdfsbase     w:r32             F3 0F AE /0        -        fault
   rdfsbase     w:r64             F3 REX.W 0F AE /0  -        fault
