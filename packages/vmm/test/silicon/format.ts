@@ -49,6 +49,8 @@ export interface SiliconVector {
 export interface SiliconResult {
   /** The exception's vector number: 1, the single-step trap, when the instruction completed. */
   readonly trap: number;
+  /** The signal by which the runner heard of it. */
+  readonly signal?: number;
   readonly errorCode: number;
   /** Single-step traps taken, the last exception included. */
   readonly steps: number;
@@ -192,7 +194,8 @@ function readResult(view: DataView, bytes: Uint8Array, at: number): SiliconResul
     selectors[name] = view.getUint16(at + RESULT_SELECTORS + index * 2, true);
   });
   return {
-    trap: view.getUint32(at + 4, true),
+    trap: view.getUint16(at + 4, true),
+    signal: view.getUint16(at + 6, true),
     errorCode: view.getUint32(at + 8, true),
     steps: view.getUint32(at + 12, true),
     rip: view.getBigUint64(at + 16, true),

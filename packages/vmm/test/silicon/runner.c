@@ -109,7 +109,8 @@ struct result_header {
 
 struct result {
     uint32_t size; /* of the whole record, changes included */
-    uint32_t trap; /* vector number of the exception; 1 when the instruction completed */
+    uint16_t trap; /* vector number of the exception; 1 when the instruction completed */
+    uint16_t signal; /* the signal that came: emulators do not all report the vector number */
     uint32_t error_code;
     uint32_t steps; /* traps taken */
     uint64_t rip;
@@ -324,10 +325,11 @@ static void start(const struct vector *vector, ucontext_t *frame) {
 }
 
 /* Records how the current vector's instruction ended, and takes its code away again. */
-static void record(const ucontext_t *frame) {
+static void record(int number, const ucontext_t *frame) {
     const greg_t *gregs = frame->uc_mcontext.gregs;
     struct result *result = (struct result *)result_end;
-    result->trap = (uint32_t)gregs[REG_TRAPNO];
+    result->trap = (uint16_t)gregs[REG_TRAPNO];
+    result->signal = (uint16_t)number;
     result->error_code = (uint32_t)gregs[REG_ERR];
     result->steps = steps_taken;
     result->rip = (uint64_t)gregs[REG_RIP];
@@ -376,7 +378,7 @@ __attribute__((used)) static void on_signal(int number, siginfo_t *info, void *c
             gregs[REG_EFL] |= FLAGS_TF;
             return;
         }
-        record(frame);
+        record(number, frame);
         vectors_left--;
         if (vectors_left == 0) finish();
         start((const struct vector *)((const uint8_t *)current + current->size), frame);
@@ -386,11 +388,13 @@ __attribute__((used)) static void on_signal(int number, siginfo_t *info, void *c
     start(current, frame);
 }
 
-/* The kernel clears DF and TF for a handler but leaves AC, under which compiled code can fault. */
+/*
+ * The kernel clears DF and TF for a handler. AC it leaves, under which compiled code can fault, and
+ * NT and ID, which sigreturn would then carry into the next vector. 0x202 is IF and the fixed bit.
+ */
 extern void signal_entry(int, siginfo_t *, void *);
 __asm__("signal_entry:\n"
-        "    pushfq\n"
-        "    andl $~0x40000, (%rsp)\n"
+        "    pushq $0x202\n"
         "    popfq\n"
         "    jmp on_signal\n");
 

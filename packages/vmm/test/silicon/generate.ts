@@ -1,0 +1,170 @@
+// Generates vectors: for a form of an instruction, random encodings with random state, in which the
+// operands are where the instruction can reach them, or where it is meant to fault.
+
+import { Decoder } from '../../src/isa/decoder.ts';
+import type { CodeMode } from '../../src/isa/instruction.ts';
+import { operandBytes, operandShapes } from '../../src/isa/operand.ts';
+import { encodingsOf } from '../../src/isa/random-encodings.ts';
+import { type Feature, featureNames, type Row } from '../../src/isa/row.ts';
+import { operandLinear } from './address.ts';
+import { aimOperand, aimStack, chooseLinear, isFree, setCode } from './aim.ts';
+import { Draft } from './draft.ts';
+import type { SiliconVector } from './format.ts';
+import type { Form } from './forms.ts';
+import { CODE_REGION } from './layout.ts';
+import { Random } from './random.ts';
+import { applySetup } from './setups.ts';
+import { fxValue, integerValue, styledBytes, type ValueStyle } from './values.ts';
+
+/** A vector and what it is one of. */
+export interface GeneratedVector {
+  readonly form: Form;
+  readonly vector: SiliconVector;
+}
+
+/** Bytes of memory operands whose length the row leaves to the instruction. */
+const AREAS: Readonly<Record<string, number>> = {
+  fxsave: 512,
+  fxrstor: 512,
+  fnsave: 108,
+  frstor: 108,
+  fnstenv: 28,
+  fldenv: 28,
+};
+
+/** The x87 instructions whose memory format follows the operand size. */
+const ENVIRONMENTS: ReadonlySet<string> = new Set(['fnsave', 'frstor', 'fnstenv', 'fldenv']);
+
+const SEGMENT_PREFIXES = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
+const ATTEMPTS_MAX = 20;
+
+/** Makes vectors for one set of features, those that decode. */
+export class Generator {
+  private readonly decoder: Decoder;
+
+  constructor(features: Iterable<Feature> = featureNames) {
+    this.decoder = new Decoder(features);
+  }
+
+  /**
+   * The vector number `index` of `form`: the same one each time. Undefined when the form's bytes
+   * always are another row's, one with a narrower encoding (hint NOPs that became prefetches).
+   */
+  generate(form: Form, index: number): GeneratedVector | undefined {
+    const random = new Random(hash(form.name) + Math.imul(index, 0x2545f491));
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const draft = new Draft(form, chooseCode(form, random), this.decoder, random);
+      if (draft.decode() && complete(draft)) return { form, vector: draft.finish() };
+    }
+    return undefined;
+  }
+}
+
+/** Gives `draft` its state; false when its operand cannot be aimed at memory of the vectors'. */
+function complete(draft: Draft): boolean {
+  const { form, random } = draft;
+  const style = chooseStyle(form.row, random);
+  draft.fx = fxValue(random, style, form.row.unit.endsWith('mmx') && random.percent(80));
+  placeCode(draft);
+  chooseImmediate(draft);
+  aimStack(draft, chooseStack(draft));
+  if (form.memory && !placeOperand(draft, style)) return false;
+  applySetup(draft);
+  return draft.decode();
+}
+
+/** A number for a text (FNV-1a). */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) {
+    value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);
+  }
+  return value;
+}
+
+/** An encoding of `form`, now and then with a prefix that it does not need. */
+function chooseCode(form: Form, random: Random): Uint8Array {
+  const { row, mode, opsize, memory } = form;
+  const size = (mode / 8) as CodeMode;
+  const otherSize = mode === 64 ? 4 : mode === 32 ? 2 : 4;
+  const limits = {
+    opsize,
+    form: memory ? ('memory' as const) : ('register' as const),
+    addrSize: random.percent(20) ? (otherSize as 2 | 4) : size,
+    lock: random.percent(40),
+    rep: random.pick([0, 0xf2, 0xf3, 0xf3] as const),
+    segment: memory || row.operands.some(usesMemory) ? chooseSegment(random) : -1,
+  };
+  const [code] = encodingsOf(row, () => random.next(), size, limits);
+  if (ENVIRONMENTS.has(row.mnemonic) && random.percent(30)) return Uint8Array.of(0x66, ...code);
+  return code;
+}
+
+const usesMemory = ({ type }: { type: keyof typeof operandShapes }): boolean =>
+  operandShapes[type].memorySize !== undefined;
+
+const chooseSegment = (random: Random): number =>
+  random.percent(70) ? -1 : random.below(SEGMENT_PREFIXES.length);
+
+/** What the operands of `row` are, by its mnemonic, as a rule. */
+function chooseStyle(row: Row, random: Random): ValueStyle {
+  if (random.percent(15)) return random.pick(['integer', 'single', 'double']);
+  if (row.operands.some(({ type }) => operandShapes[type].file === 'xmm')) {
+    if (/(^cvtt?(ps|ss))|((?<!^p.*)(ps|ss)$)/.test(row.mnemonic)) return 'single';
+    if (/(^cvtt?(pd|sd))|((?<!^p.*)(pd|sd)$)/.test(row.mnemonic)) return 'double';
+  }
+  return 'integer';
+}
+
+/** Moves some code across the page boundary, or to the end of the code region and beyond it. */
+function placeCode(draft: Draft): void {
+  const { random } = draft;
+  const choice = random.below(100);
+  if (choice >= 12) return;
+  const edge = choice < 7 ? 0x1000 : CODE_REGION.length;
+  const before = BigInt(edge - random.between(1, draft.instruction.length));
+  draft.rip = before + (draft.form.mode === 16 ? 0n : CODE_REGION.address);
+}
+
+/** Replaces an 8-bit immediate by one at an edge, as the encoder's is uniform. */
+function chooseImmediate(draft: Draft): void {
+  const { row } = draft.form;
+  if (row.encoding.immediates.join() !== 'ib' || draft.random.percent(50)) return;
+  setCode(draft, integerValue(draft.random, 8), 1, 0);
+}
+
+function chooseStack(draft: Draft): bigint {
+  for (;;) {
+    const linear = chooseLinear(draft.random, 32, 8, draft.form.mode === 64);
+    if (isFree(linear)) return linear + BigInt(draft.random.pick([0, 0, 8, 32]));
+  }
+}
+
+/** Bytes that the ModRM operand reaches over, and the alignment that it must have. */
+function operandExtent(draft: Draft): { bytes: number; alignment: number } {
+  const { row, opsize, codeSize } = draft.instruction;
+  const operand = row.operands.find(({ place }) => place === 'rm');
+  const size = operand === undefined ? 0 : (operandShapes[operand.type].memorySize ?? 0);
+  const area = AREAS[row.mnemonic];
+  const bytes = area ?? Math.max(1, operandBytes(size, opsize, codeSize));
+  const alignment = row.aligned || area === 512 ? 16 : 1;
+  return { bytes, alignment };
+}
+
+/**
+ * Aims the ModRM operand, and fills the memory there with values of `style` as a rule; false when
+ * its registers cannot reach (a base that is also the index, a displacement of 32 bits).
+ */
+function placeOperand(draft: Draft, style: ValueStyle): boolean {
+  const { bytes, alignment } = operandExtent(draft);
+  const { random } = draft;
+  const long = draft.form.mode === 64;
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    aimOperand(draft, chooseLinear(random, bytes, alignment, long));
+    const linear = operandLinear(draft, draft.instruction);
+    if (!isFree(linear) || !isFree(linear + BigInt(bytes))) continue;
+    if (random.percent(75)) draft.patch(linear, styledBytes(random, style, bytes));
+    return true;
+  }
+  return false;
+}

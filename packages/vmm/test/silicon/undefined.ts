@@ -1,0 +1,179 @@
+// What of an instruction's result the manual leaves undefined, or to the implementation, and hence no
+// comparison may ask for. The flags that are always undefined stand in the instruction's row; here is
+// what depends on operands, and what is not flags. Sections are those of SDM vol. 2 unless said.
+
+import { AF, CF, OF, STATUS_FLAGS } from '../../src/isa/flags.ts';
+import type { Instruction } from '../../src/isa/instruction.ts';
+import type { SiliconResult, SiliconVector } from './format.ts';
+import { Selector } from './layout.ts';
+
+/** A run of bytes of the memory operand, from its first byte on. */
+export interface ByteRange {
+  readonly from: number;
+  /** The first byte after it. */
+  readonly to: number;
+}
+
+/** How vector registers are compared where an approximation is allowed. */
+export type Approximation = 'none' | 'reciprocal';
+
+/** What not to compare. */
+export interface Undefined {
+  /** Mask of RFLAGS bits. */
+  readonly flags: number;
+  /** Masks by general register, in addition to those that the mode gives. */
+  readonly gpr: ReadonlyMap<number, bigint>;
+  /** Mask of x87 status word bits. */
+  readonly fsw: number;
+  /** Units in the last place by which an x87 register may differ. */
+  readonly ulps: number;
+  readonly xmm: Approximation;
+  /** Bytes of the memory operand. */
+  readonly bytes: readonly ByteRange[];
+  /** The instruction was interrupted between stores, of which it may have made any. */
+  readonly memory: boolean;
+  /** FS.base and GS.base. */
+  readonly bases: boolean;
+  /** CR2 is that of some byte of the operand's page. */
+  readonly cr2Page: boolean;
+}
+
+const C0 = 0x0100;
+const C1 = 0x0200;
+const C2 = 0x0400;
+const C3 = 0x4000;
+
+const set = (words: string): ReadonlySet<string> => new Set(words.split(' '));
+
+/** x87 instructions that define C0, C2 and C3 (SDM vol. 1, table 8-1), or leave them alone. */
+const DEFINES_ALL = set(
+  'fcom fcomp fcompp ficom ficomp fucom fucomp fucompp ftst fxam fprem fprem1 fcomi fcomip fucomi ' +
+    'fucomip fldenv frstor fninit fnsave',
+);
+/** Those that define C2 only: it says that an operand was out of range. */
+const DEFINES_C2 = set('fptan fsin fcos fsincos');
+/** Those that leave C1 undefined, too. */
+const UNDEFINES_C1 = set('fldcw fnstcw fnstsw fnstenv fnclex ffree ffreep fnop wait');
+/** Transcendentals: within 1 ulp, by SDM vol. 1, 8.3.10; C1 then cannot tell the rounding. */
+const TRANSCENDENTAL = set('f2xm1 fyl2x fyl2xp1 fptan fpatan fsin fcos fsincos');
+
+/** Stores of several parts, any of which may have been made when a later one faults. */
+const MANY_STORES = set('pusha enter fnsave fnstenv fxsave maskmovq maskmovdqu call sgdt sidt');
+
+/** Instructions on areas, which report any of the faulting bytes' addresses. */
+const AREAS = set('fxsave fxrstor fnsave frstor fnstenv fldenv');
+
+const ROTATES = set('rol ror rcl rcr');
+const SHIFTS = set('shl shr sar');
+const DOUBLE_SHIFTS = set('shld shrd');
+const SEGMENT_LOADS = set('mov pop lfs lgs');
+
+/** The shift count, masked to 5 bits, or 6 for 64-bit operands. */
+function shiftCount(vector: SiliconVector, instruction: Instruction): number {
+  const { row, opsize, immLo } = instruction;
+  const { type } = row.operands[row.operands.length - 1];
+  const count = type === 'one' ? 1 : type === 'cl' ? Number(vector.gpr[1] & 0xffn) : immLo;
+  return count & (opsize === 8 ? 63 : 31);
+}
+
+/** Undefined flags of shifts and rotates: ROL, RCL, SAL and SHLD, "Flags Affected". */
+function shiftFlags(vector: SiliconVector, instruction: Instruction): number {
+  const { opsize, row } = instruction;
+  const count = shiftCount(vector, instruction);
+  if (count === 0) return 0;
+  if (DOUBLE_SHIFTS.has(row.mnemonic) && count > opsize * 8) return STATUS_FLAGS;
+  const overflow = count === 1 ? 0 : OF;
+  if (ROTATES.has(row.mnemonic)) return overflow;
+  const carry = row.mnemonic !== 'sar' && count >= opsize * 8 ? CF : 0;
+  return overflow | AF | (DOUBLE_SHIFTS.has(row.mnemonic) ? 0 : carry);
+}
+
+function undefinedFlags(
+  vector: SiliconVector,
+  instruction: Instruction,
+  result: SiliconResult,
+): number {
+  const { row } = instruction;
+  const shift = [ROTATES, SHIFTS, DOUBLE_SHIFTS].some((names) => names.has(row.mnemonic));
+  if (result.trap === 0) return STATUS_FLAGS; // #DE: DIV and IDIV leave all of them undefined
+  if (result.trap !== 1) return 0;
+  return shift ? shiftFlags(vector, instruction) : row.flagsUndefined;
+}
+
+function undefinedRegisters(
+  vector: SiliconVector,
+  instruction: Instruction,
+  result: SiliconResult,
+): ReadonlyMap<number, bigint> {
+  const { row, opsize, reg, rm, mod } = instruction;
+  const registers = new Map<number, bigint>();
+  const low = (1n << BigInt(opsize * 8)) - 1n;
+  // BSF, BSR of 0: the destination is undefined by this manual, unchanged by AMD's (vol. 3), and
+  // programs rely on that; but whether a 32-bit one clears the upper half is left open by both.
+  const unfound =
+    (row.mnemonic === 'bsf' || row.mnemonic === 'bsr') && (result.rflags & 0x40) !== 0;
+  if (unfound && opsize === 4) registers.set(reg, 0xffff_ffff_0000_0000n);
+  const double = DOUBLE_SHIFTS.has(row.mnemonic) && mod === 3;
+  if (double && shiftCount(vector, instruction) > opsize * 8) registers.set(rm, low);
+  return registers;
+}
+
+function undefinedStatus(mnemonic: string): number {
+  if (DEFINES_ALL.has(mnemonic)) return 0;
+  if (DEFINES_C2.has(mnemonic)) return C0 | C1 | C3;
+  const c1 = UNDEFINES_C1.has(mnemonic) || TRANSCENDENTAL.has(mnemonic) ? C1 : 0;
+  return C0 | c1 | C2 | C3;
+}
+
+function undefinedBytes(vector: SiliconVector, instruction: Instruction): readonly ByteRange[] {
+  const { row, opsize } = instruction;
+  switch (row.mnemonic) {
+    case 'fnstenv':
+    case 'fnsave':
+      // Last instruction and operand, and the unused halves of the words (SDM vol. 1, 8.1.10).
+      if (opsize === 2) return [{ from: 6, to: 14 }];
+      return [2, 6, 10].map((from) => ({ from, to: from + 2 })).concat({ from: 12, to: 28 });
+    case 'fxsave': {
+      // FOP, FIP, FDP; MXCSR_MASK; what follows each x87 register; XMM8-15 unless in 64-bit mode;
+      // and the reserved area (SDM vol. 1, 10.5.1).
+      const after = Array.from({ length: 8 }, (_, index) => 32 + index * 16);
+      return [
+        { from: 6, to: 24 },
+        { from: 28, to: 32 },
+        ...after.map((at) => ({ from: at + 10, to: at + 16 })),
+        { from: vector.mode === 64 ? 416 : 288, to: 512 },
+      ];
+    }
+    case 'shld':
+    case 'shrd':
+      return shiftCount(vector, instruction) > opsize * 8 ? [{ from: 0, to: opsize }] : [];
+    default:
+      return [];
+  }
+}
+
+/** What of `result`, the silicon's, of running `vector` is undefined. */
+export function undefinedOf(
+  vector: SiliconVector,
+  instruction: Instruction,
+  result: SiliconResult,
+): Undefined {
+  const { row } = instruction;
+  const { mnemonic } = row;
+  const done = result.trap === 1;
+  const nullLoaded =
+    SEGMENT_LOADS.has(mnemonic) &&
+    [result.selectors.fs, result.selectors.gs].some((selector) => selector <= 3);
+  return {
+    flags: undefinedFlags(vector, instruction, result),
+    gpr: undefinedRegisters(vector, instruction, result),
+    fsw: row.unit === 'x87' && done ? undefinedStatus(mnemonic) : 0,
+    ulps: TRANSCENDENTAL.has(mnemonic) ? 1 : 0,
+    xmm: /^r(sqrt|cp)[ps]s$/.test(mnemonic) ? 'reciprocal' : 'none',
+    bytes: undefinedBytes(vector, instruction),
+    memory: !done && MANY_STORES.has(mnemonic),
+    // A null selector clears the base of FS or GS on some processors and leaves it on others.
+    bases: nullLoaded || result.cs !== Selector.code64,
+    cr2Page: AREAS.has(mnemonic),
+  };
+}
