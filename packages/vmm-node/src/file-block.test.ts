@@ -1,0 +1,114 @@
+// Against real files, and against flock(1) as the other program that uses a disk.
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type FileBlock, openFileBlock } from './file-block.ts';
+
+let folder: string;
+let path: string;
+const opened: FileBlock[] = [];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'file-block-'));
+  path = join(folder, 'disk');
+  writeFileSync(
+    path,
+    Uint8Array.from({ length: 8192 }, (_, index) => index / 16),
+  );
+});
+afterEach(async () => {
+  for (const block of opened.splice(0)) await block.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function open(readOnly = false): Promise<FileBlock> {
+  const block = await openFileBlock(path, readOnly);
+  opened.push(block);
+  return block;
+}
+
+/** Views of shared memory, as guest memory is. */
+function shared(...lengths: number[]): Uint8Array[] {
+  const buffer = new SharedArrayBuffer(lengths.reduce((sum, length) => sum + length, 0));
+  let at = 0;
+  return lengths.map((length) => new Uint8Array(buffer, (at += length) - length, length));
+}
+
+test('FileBlock.read() scatters the bytes at an offset over shared memory', async () => {
+  const disk = await open();
+  expect(disk.sectors).toBe(16);
+  const parts = shared(512, 16, 1008);
+  await disk.read(1024, parts);
+  const expected = readFileSync(path).subarray(1024, 1024 + 1536);
+  expect(Buffer.compare(Buffer.concat(parts), expected)).toBe(0);
+});
+
+test('FileBlock.write() gathers shared memory, and flush() resolves', async () => {
+  const disk = await open();
+  const parts = shared(512, 512);
+  parts[0]!.fill(0xaa);
+  parts[1]!.fill(0xbb);
+  await disk.write(4096, parts);
+  await disk.flush();
+  const file = readFileSync(path);
+  expect(file[4095]).toBe(255);
+  expect(file.subarray(4096, 4608).every((byte) => byte === 0xaa)).toBe(true);
+  expect(file.subarray(4608, 5120).every((byte) => byte === 0xbb)).toBe(true);
+  expect(file[5120]).toBe(64);
+});
+
+test('FileBlock.read() takes more parts than one system call does', async () => {
+  truncateSync(path, 2000 * 512);
+  const disk = await open();
+  await disk.write(0, [new Uint8Array(2000 * 512).fill(7)]);
+  const parts = shared(...new Array(2000).fill(512));
+  await disk.read(0, parts);
+  expect(parts.every((part) => part.every((byte) => byte === 7))).toBe(true);
+});
+
+test('FileBlock pads a file to whole sectors with zeroes', async () => {
+  truncateSync(path, 1000);
+  const disk = await open();
+  expect(disk.sectors).toBe(2);
+  const parts = shared(512);
+  parts[0]!.fill(0xff);
+  await disk.read(512, parts);
+  expect(parts[0]!.subarray(0, 488)).toEqual(new Uint8Array(readFileSync(path).subarray(512)));
+  expect([...parts[0]!.subarray(488)]).toEqual(new Array(24).fill(0));
+});
+
+test('openFileBlock() gives a disk to one writer or to many readers', async () => {
+  const writer = await open();
+  const refusal = `Disk ${path} is locked: another virtual machine or program uses it.`;
+  await expect(open()).rejects.toThrow(refusal);
+  await expect(open(true)).rejects.toThrow(refusal);
+  opened.splice(opened.indexOf(writer), 1);
+  await writer.close();
+  await open(true);
+  await open(true);
+  await expect(open()).rejects.toThrow(refusal);
+});
+
+test('openFileBlock() sees the lock of another program, until that ends', async () => {
+  const other = spawn('flock', ['--no-fork', path, 'sh', '-c', 'echo locked; exec sleep 1000']);
+  await new Promise((resolve) => other.stdout.once('data', resolve));
+  await expect(open()).rejects.toThrow('is locked');
+  const gone = new Promise((resolve) => other.once('exit', resolve));
+  other.kill();
+  await gone;
+  await open();
+});
+
+test('openFileBlock() refuses what is no disk, in a sentence', async () => {
+  await expect(openFileBlock(join(folder, 'none'), false)).rejects.toThrow(
+    `Cannot open disk ${folder}/none: there is no such file.`,
+  );
+  await expect(openFileBlock(folder, false)).rejects.toThrow(`Disk ${folder} is a directory.`);
+  await expect(openFileBlock('/dev/null', false)).rejects.toThrow('neither a regular file nor');
+  const empty = join(folder, 'empty');
+  writeFileSync(empty, '');
+  await expect(openFileBlock(empty, false)).rejects.toThrow(`Disk ${empty} is empty.`);
+  mkdirSync(join(folder, 'sub'));
+  await expect(openFileBlock(`${path}/sub`, false)).rejects.toThrow('not a directory');
+});

@@ -1,0 +1,16 @@
+// The public face of the Node adapters.
+export { reasonOf } from './errors.ts';
+export { FileBlock, openFileBlock } from './file-block.ts';
+export type {
+  EngineName,
+  RunConsole,
+  RunDisk,
+  RunEnd,
+  RunModule,
+  RunOptions,
+  RunOutcome,
+  RunStatistics,
+  RunVm,
+} from './run-options.ts';
+export { ENGINES } from './run-options.ts';
+export { Terminal } from './terminal.ts';

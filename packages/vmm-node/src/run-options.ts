@@ -1,0 +1,93 @@
+// What it takes to run one virtual machine in this process, and how such a run ends. The exit
+// statuses are those of vmctl(8), "run".
+
+/** A file loaded beside the kernel: Linux's initrd, or a Multiboot module. */
+export interface RunModule {
+  /** The module's string: file name and arguments. */
+  readonly commandLine: string;
+  readonly bytes: Uint8Array;
+}
+
+/** A disk: a raw image file or a block device. */
+export interface RunDisk {
+  readonly path: string;
+  readonly readOnly: boolean;
+}
+
+/** The far end of the machine's first serial port. */
+export interface RunConsole {
+  /** What is typed. Its end is the end of the input, not of the machine. */
+  readonly input: AsyncIterable<Uint8Array>;
+  /**
+   * Shows what the guest wrote; `bytes` may be reused after the call. False asks the caller to wait
+   * for {@link drained} before the next call, as nobody reads fast enough.
+   */
+  output(bytes: Uint8Array): boolean;
+  /** Resolves when there is room for more output. */
+  drained(): Promise<void>;
+}
+
+/** The engines a virtual machine can run on. */
+export const ENGINES = ['soft'] as const;
+export type EngineName = (typeof ENGINES)[number];
+
+/** A virtual machine to run. */
+export interface RunOptions {
+  readonly name: string;
+  /** A whole number of MiB. */
+  readonly memoryBytes: number;
+  readonly kernel: Uint8Array;
+  /** What to call the kernel in messages and on a Multiboot command line. */
+  readonly kernelPath: string;
+  /** Loaded in this order. */
+  readonly modules: readonly RunModule[];
+  readonly commandLine: string;
+  readonly disks: readonly RunDisk[];
+  readonly engine: EngineName;
+  /** Ends the run after this many milliseconds of real time. */
+  readonly timeoutMs?: number;
+  /** Whether a byte written to I/O port 0xf4 ends the run. */
+  readonly exitPort: boolean;
+  /** Whether a reset ends the run instead of starting the guest anew. */
+  readonly noReboot: boolean;
+  /** Whether to collect {@link RunStatistics}. */
+  readonly verbose: boolean;
+  readonly console: RunConsole;
+  /** Ends the run from outside: the user left, or the process is told to stop. */
+  readonly stop: AbortSignal;
+}
+
+/** What a run counted. */
+export interface RunStatistics {
+  /** Guest instructions executed. */
+  readonly instructions: number;
+  /** Real time from the guest's first instruction to the end of the run, idle time included. */
+  readonly seconds: number;
+  /** The part of {@link seconds} in which the processor was halted. */
+  readonly idleSeconds: number;
+  readonly tlbMisses: number;
+  /** Exits from the processor, by reason. */
+  readonly exits: Readonly<Record<string, number>>;
+  /** Exceptions delivered to the guest, by name. */
+  readonly faults: Readonly<Record<string, number>>;
+}
+
+/**
+ * Why a run ended: `halt`, the guest stopped its processor with interrupts off; `poweroff`, it
+ * switched the machine off; `exit-port`, it wrote to the exit port; `timeout`; `reset`, only with
+ * {@link RunOptions.noReboot}; `left`, by {@link RunOptions.stop}; `error`, the machine cannot go on.
+ */
+export type RunEnd = 'halt' | 'poweroff' | 'exit-port' | 'timeout' | 'reset' | 'left' | 'error';
+
+/** How a run ended. */
+export interface RunOutcome {
+  readonly kind: RunEnd;
+  /** The exit status for the process: 0, but (v << 1) | 1 for exit-port, 124 for timeout, 1 for error. */
+  readonly status: number;
+  /** For `error`: one sentence. */
+  readonly message?: string;
+  readonly statistics?: RunStatistics;
+}
+
+/** Runs a virtual machine to its end. Rejects with VmmError when it cannot be started as asked. */
+export type RunVm = (options: RunOptions) => Promise<RunOutcome>;
