@@ -191,11 +191,11 @@ function isSpecialCase(a: Row, b: Row): boolean {
   return left.every((n, i) => n >= right[i]) && left.some((n, i) => n > right[i]);
 }
 
-/** What `row` is with REX.B: the row it hides from the same slot. */
+/** What `row` is with REX.B: the row of which it is a special case. */
 function rexBRow(row: Row, candidates: ReadonlyMap<number, Row[]>): Row | undefined {
   if (!row.encoding.notWithRexB) return undefined;
   const contenders = slotsOf(row).flatMap((slot) => candidates.get(slot) ?? []);
-  return mostSpecific([...new Set(contenders)].filter(({ encoding }) => !encoding.notWithRexB));
+  return mostSpecific([...new Set(contenders)].filter((other) => isSpecialCase(row, other)));
 }
 
 function layoutOf(row: Row, withRexB: Row | undefined): Layout {

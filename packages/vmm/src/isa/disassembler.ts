@@ -79,8 +79,11 @@ function prefixText({ row, lock, rep }: Instruction): string {
   return rep === 0xf2 ? 'repnz ' : row.rep === 'rep' ? 'rep ' : 'repz ';
 }
 
-function mnemonicText({ row, opsize, addrSize, codeSize }: Instruction): string {
+function mnemonicText({ row, opsize, addrSize, codeSize, opsizePrefix }: Instruction): string {
   const { mnemonic, operands } = row;
+  if (mnemonic === 'nop' && operands.length === 0 && opsizePrefix && opsize !== 8) {
+    return opsize === 2 ? 'xchg   ax,ax' : 'xchg   eax,eax';
+  }
   if (row.condition >= 0) return mnemonic.replace('cc', conditionNames[row.condition]);
   const bySize = sizedNames[mnemonic];
   if (bySize !== undefined) return bySize[opsize === 2 ? 0 : opsize === 4 ? 1 : 2];

@@ -79,7 +79,7 @@ export interface Encoding {
   /** Which forms of ModRM.rm the row has; `register` is mod = 3. */
   readonly forms: 'both' | 'memory' | 'register' | 'none';
   readonly immediates: readonly ImmediateCode[];
-  /** True for NOP and PAUSE: with REX.B the byte 90 is XCHG r8 instead. */
+  /** True for NOP: with REX.B the byte 90 is XCHG r8 instead (but F3 90 is always PAUSE). */
   readonly notWithRexB: boolean;
   /** Bytes of operand size the row demands: 0 any, 2, 4, or 8 (REX.W). */
   readonly onlyOpsize: 0 | 2 | 4 | 8;

@@ -34,7 +34,7 @@ export const control: string = `
   int1                       F1           -       end fault
   bound    r:rv     r:mpair  62 /r        -       not64 fault
   nop                        90           -       rexb0
-  pause                      F3 90        -       rexb0
+  pause                      F3 90
   nop      a:rmv             0F 0D /r
   nop      a:rmv             0F 18 /r
   nop      a:rmv             0F 19 /r

@@ -4,7 +4,7 @@
 /** Instructions on MMX registers. */
 export const mmx: string = `
 [mmx]
-  emms                                    0F 77              -  mmx
+  emms                                    NP 0F 77           -  mmx
   movd       w:mm      r:rm32             NP 0F 6E /r
   movq       w:mm      r:rm64             NP REX.W 0F 6E /r
   movd       w:rm32    r:mm               NP 0F 7E /r
