@@ -38,6 +38,7 @@ export class Terminal implements RunConsole {
     process.on('SIGCONT', this.setRaw);
     process.on('exit', this.close);
     this.setRaw();
+    this.stdin.ref?.();
     this.stdin.resume();
   }
 
@@ -48,6 +49,8 @@ export class Terminal implements RunConsole {
     this.stdin.off('data', this.onData);
     if (this.stdin.isTTY) this.stdin.setRawMode(false);
     this.stdin.pause();
+    // A paused pipe would still keep the process alive; a file has nothing to let go.
+    this.stdin.unref?.();
     this.onEnd();
   };
 

@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest';
+import { type Command, findCommand, parseArguments, synopsis, usage } from './command-table.ts';
+
+function command(name: string, operands: string[] = []): Command {
+  const options = [
+    { name: 'f' },
+    { name: 'w' },
+    { name: 'm', argument: 'size' },
+    { name: 'dry-run' },
+  ];
+  return { name, operands, options, run: async () => 0 };
+}
+const COMMANDS = [command('start', ['name']), command('status', ['[id]']), command('stop')];
+
+test('findCommand() takes names and unambiguous prefixes', () => {
+  expect(findCommand(COMMANDS, 'stop').name).toBe('stop');
+  expect(findCommand(COMMANDS, 'sto').name).toBe('stop');
+  expect(findCommand([...COMMANDS, command('stopall')], 'stop').name).toBe('stop');
+});
+
+test("findCommand() refuses others in vmctl(8)'s words", () => {
+  expect(() => findCommand(COMMANDS, 'sta')).toThrow('ambiguous argument: sta');
+  expect(() => findCommand(COMMANDS, 'boot')).toThrow('unknown argument: boot');
+  expect(() => findCommand([command('stop')], '')).toThrow('unknown argument: ');
+});
+
+test('parseArguments() checks the number of operands', () => {
+  expect(parseArguments(COMMANDS[0]!, ['-f', 'a']).operands).toEqual(['a']);
+  expect(parseArguments(COMMANDS[1]!, []).operands).toEqual([]);
+  expect(() => parseArguments(COMMANDS[0]!, [])).toThrow('missing argument: name');
+  expect(() => parseArguments(COMMANDS[2]!, ['a'])).toThrow('too many arguments: a');
+});
+
+test('synopsis() and usage() are printed from the table', () => {
+  expect(synopsis(COMMANDS[1]!)).toBe('status [-fw] [-m size] [--dry-run] [id]');
+  expect(usage('vmctl', COMMANDS.slice(0, 1))).toBe(
+    'usage: vmctl [-v] command [arg ...]\n       vmctl start [-fw] [-m size] [--dry-run] name\n',
+  );
+});

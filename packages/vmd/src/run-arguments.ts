@@ -1,0 +1,178 @@
+// The arguments of "vmctl run": from words to a machine that makes sense, or a refusal in one
+// sentence. Kernel and initrd are read here; disks are opened by the machine itself, which locks
+// them.
+
+import { existsSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { freemem } from 'node:os';
+import { basename } from 'node:path';
+import { type Errno, VmmError } from 'vmm';
+import {
+  ENGINES,
+  type EngineName,
+  type RunDisk,
+  type RunModule,
+  type RunOptions,
+  reasonOf,
+} from 'vmm-node';
+import type { Option, Parsed } from './getopt.ts';
+import { scanScaled } from './scan-scaled.ts';
+
+/** The options of "vmctl run". */
+export const RUN_OPTIONS: readonly Option[] = [
+  { name: 'v' },
+  { name: 'm', argument: 'size' },
+  { name: 'b', argument: 'kernel' },
+  { name: 'I', argument: 'initrd' },
+  { name: 'a', argument: 'cmdline' },
+  { name: 'd', argument: 'disk', repeats: true },
+  { name: 'e', argument: 'engine' },
+  { name: 't', argument: 'seconds' },
+  { name: 'exit-port' },
+  { name: 'no-reboot' },
+];
+
+/** What the command line says of a run; the rest of {@link RunOptions} is the terminal's. */
+export type RunArguments = Omit<RunOptions, 'console' | 'stop'>;
+
+const MB = 1024 * 1024;
+/** vm.conf(5): "memory". */
+const MEMORY_DEFAULT = 512 * MB;
+const MEMORY_MIN = 16 * MB;
+/** vmd(8)'s VM_MAX_DISKS_PER_VM. */
+const DISKS_MAX = 4;
+/** vm.conf(5), "vm name": letters, digits, dot, dash, underscore; VM_NAME_MAX with its zero is 64. */
+const NAME_PATTERN = /^[a-z0-9][a-z0-9._-]{0,62}$/i;
+/** The longest delay of a timer in Node, 2^31 - 1 milliseconds, in whole seconds. */
+const SECONDS_MAX = 2_147_483;
+
+const COMMAND_LINE_DEFAULT = 'console=ttyS0';
+const NAME_DEFAULT = 'vm';
+
+/** Checks the parsed words of "vmctl run" and reads the files they name. VmmError says what is wrong. */
+export function runArguments(parsed: Parsed, warn: (text: string) => void): RunArguments {
+  const values = (name: string): string[] =>
+    parsed.options.filter((option) => option.name === name).map(({ value }) => value);
+  const value = (name: string): string | undefined => values(name)[0];
+  const has = (name: string): boolean => value(name) !== undefined;
+
+  const name = parseName(parsed.operands[0]);
+  const engine = parseEngine(value('e'));
+  const timeoutMs = parseTimeout(value('t'));
+  const memoryBytes = parseMemory(value('m'), warn);
+  const disks = parseDisks(values('d'));
+  const kernelPath = value('b');
+  if (kernelPath === undefined) {
+    throw new VmmError('EINVAL', 'There is no kernel to run: name one with -b.');
+  }
+  return {
+    name,
+    memoryBytes,
+    kernel: readImage('kernel', kernelPath, memoryBytes),
+    kernelPath,
+    modules: readModules(value('I'), memoryBytes),
+    commandLine: value('a') ?? COMMAND_LINE_DEFAULT,
+    disks,
+    engine,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    exitPort: has('exit-port'),
+    noReboot: has('no-reboot'),
+    verbose: has('v'),
+  };
+}
+
+function parseName(word: string | undefined): string {
+  if (word === undefined) return NAME_DEFAULT;
+  if (word.length > 63) throw new VmmError('EINVAL', 'vm name too long');
+  if (NAME_PATTERN.test(word)) return word;
+  throw new VmmError('EINVAL', `invalid VM name: ${word}`);
+}
+
+function parseEngine(word: string | undefined): EngineName {
+  if (word === undefined) return ENGINES[0];
+  const engine = ENGINES.find((candidate) => candidate === word);
+  if (engine !== undefined) return engine;
+  throw new VmmError('EINVAL', `unknown engine: ${word} (there is: ${ENGINES.join(', ')})`);
+}
+
+function parseTimeout(word: string | undefined): number | undefined {
+  if (word === undefined) return undefined;
+  const seconds = /^(\d+\.?\d*|\.\d+)$/.test(word) ? Number(word) : 0;
+  if (seconds > 0 && seconds <= SECONDS_MAX) return Math.max(1, Math.round(seconds * 1000));
+  throw new VmmError('EINVAL', `invalid number of seconds: ${word}`);
+}
+
+function parseMemory(word: string | undefined, warn: (text: string) => void): number {
+  let bytes = MEMORY_DEFAULT;
+  if (word !== undefined) {
+    const exact = scanScaled(word, 'memory size');
+    if (exact < MEMORY_MIN) {
+      throw new VmmError(
+        'EINVAL',
+        `A memory of ${word} is too small: at least ${MEMORY_MIN / MB}M is needed.`,
+      );
+    }
+    bytes = Math.floor(exact / MB) * MB;
+    if (bytes !== exact) warn(`memory size rounded to ${bytes / MB} megabytes`);
+  }
+  const available = availableMemory();
+  if (bytes > available) {
+    throw new VmmError(
+      'ENOMEM',
+      `A memory of ${bytes / MB}M is more than this host can give: it has ` +
+        `${Math.floor(available / MB)}M available.`,
+    );
+  }
+  return bytes;
+}
+
+/** What the host, or the container this runs in, has left; Node before 22 knows only the host. */
+function availableMemory(): number {
+  return process.availableMemory?.() ?? freemem();
+}
+
+function parseDisks(paths: readonly string[]): RunDisk[] {
+  if (paths.length > DISKS_MAX) {
+    throw new VmmError('EINVAL', `too many disks: a virtual machine has at most ${DISKS_MAX}`);
+  }
+  return paths.map((path) => ({ path, readOnly: false }));
+}
+
+/**
+ * A Multiboot kernel takes its modules as QEMU's -initrd writes them: files separated by commas, each
+ * with arguments after a space. A file whose whole name is `word` comes first.
+ */
+function readModules(word: string | undefined, memoryBytes: number): RunModule[] {
+  if (word === undefined) return [];
+  const texts = existsSync(word) ? [word] : word.split(',');
+  return texts.map((text) => {
+    const path = existsSync(text) ? text : text.split(' ')[0]!;
+    return { commandLine: text, bytes: readImage('initrd', path, memoryBytes) };
+  });
+}
+
+function readImage(what: 'kernel' | 'initrd', path: string, memoryBytes: number): Uint8Array {
+  const refuse = (code: Errno, reason: string, cause?: unknown): VmmError =>
+    new VmmError(code, `Cannot open ${what} ${path}: ${reason}.`, { cause });
+  let stats: Stats;
+  try {
+    stats = statSync(path);
+  } catch (cause) {
+    const { code, text } = reasonOf(cause);
+    throw refuse(code, text, cause);
+  }
+  if (stats.isDirectory()) throw refuse('EISDIR', 'it is a directory');
+  if (!stats.isFile()) throw refuse('EINVAL', 'it is not a regular file');
+  if (stats.size > memoryBytes) {
+    throw new VmmError(
+      'ENOMEM',
+      `File ${basename(path)} has ${Math.ceil(stats.size / MB)} MB, more than the virtual ` +
+        `machine's memory of ${memoryBytes / MB} MB.`,
+    );
+  }
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const { code, text } = reasonOf(cause);
+    throw refuse(code, text, cause);
+  }
+}

@@ -1,0 +1,96 @@
+// "vmctl run": a virtual machine in the foreground, without a daemon, its first serial port on the
+// terminal.
+
+import { constants } from 'node:os';
+import { VmmError } from 'vmm';
+import { type RunOutcome, type RunStatistics, type RunVm, Terminal } from 'vmm-node';
+import type { Command } from './command-table.ts';
+import { RUN_OPTIONS, runArguments } from './run-arguments.ts';
+
+/** What a command may use of the process around it. */
+export interface Environment {
+  /** The options before the command included -v. */
+  readonly verbose: boolean;
+  /** Says something to the user, on standard error, as a line of the program's. */
+  say(text: string): void;
+}
+
+const SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGINT'] as const;
+
+/** The row of "run" in the table of commands. */
+export function runCommand(environment: Environment): Command {
+  return {
+    name: 'run',
+    options: RUN_OPTIONS,
+    operands: ['[name]'],
+    async run(parsed) {
+      const options = runArguments(parsed, environment.say);
+      const verbose = options.verbose || environment.verbose;
+      const runVm = await loadRunVm();
+      const stop = new AbortController();
+      let signal: (typeof SIGNALS)[number] | undefined;
+      const onSignal = (name: (typeof SIGNALS)[number]): void => {
+        // A second signal does not wait for the machine's disks to be closed.
+        if (signal !== undefined) process.exit(128 + constants.signals[name]);
+        signal = name;
+        stop.abort();
+      };
+      for (const name of SIGNALS) process.on(name, onSignal);
+      const terminal = new Terminal(process.stdin, process.stdout, () => stop.abort());
+      terminal.open();
+      let outcome: RunOutcome;
+      try {
+        outcome = await runVm({ ...options, verbose, console: terminal, stop: stop.signal });
+        await terminal.drained();
+      } finally {
+        terminal.close();
+        for (const name of SIGNALS) process.off(name, onSignal);
+      }
+      report(outcome, options.timeoutMs, environment);
+      if (verbose && outcome.statistics) process.stderr.write(statisticsText(outcome.statistics));
+      // As a shell reports a process that a signal ended.
+      return signal === undefined ? outcome.status : 128 + constants.signals[signal];
+    },
+  };
+}
+
+/** The engine is loaded only when a machine is started: a mistake is answered at once. */
+async function loadRunVm(): Promise<RunVm> {
+  const adapters: object = await import('vmm-node');
+  if ('runVm' in adapters) return adapters.runVm as RunVm;
+  throw new VmmError('ENODEV', 'This build contains no engine.');
+}
+
+function report(
+  outcome: RunOutcome,
+  timeoutMs: number | undefined,
+  environment: Environment,
+): void {
+  if (outcome.kind === 'error') {
+    environment.say(outcome.message ?? 'The virtual machine cannot go on.');
+  } else if (outcome.kind === 'timeout') {
+    environment.say(`The virtual machine was ended after ${(timeoutMs ?? 0) / 1000} seconds.`);
+  } else if (environment.verbose) {
+    environment.say(`The run ended: ${outcome.kind}.`);
+  }
+}
+
+/** What -v prints at the end. */
+export function statisticsText(statistics: RunStatistics): string {
+  const { instructions, seconds, idleSeconds, tlbMisses } = statistics;
+  const busy = seconds - idleSeconds;
+  const mips = busy > 0 ? instructions / busy / 1e6 : 0;
+  const rows: [string, string][] = [
+    ['instructions', String(instructions)],
+    ['seconds', `${seconds.toFixed(3)} (${idleSeconds.toFixed(3)} idle)`],
+    ['MIPS', mips.toFixed(1)],
+    ['TLB misses', String(tlbMisses)],
+  ];
+  const kinds = { exit: statistics.exits, fault: statistics.faults };
+  for (const [kind, counts] of Object.entries(kinds)) {
+    const sorted = Object.entries(counts).sort((a, b) => b[1] - a[1]);
+    for (const [name, count] of sorted) rows.push([`${kind} ${name}`, String(count)]);
+  }
+  const width = Math.max(...rows.map(([label]) => label.length));
+  return rows.map(([label, text]) => `${label.padEnd(width)}  ${text}\n`).join('');
+}
