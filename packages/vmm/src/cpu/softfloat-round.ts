@@ -168,6 +168,7 @@ function defineOverflow(m: ModuleBuilder, s: SoftFloatScratch, pack: Fn<'i64'>):
       f.set(exp, i32.sub(exp, c32(BIAS_ADJUSTMENT)));
       // FSCALE can overflow so far that the adjusted exponent is out of range too (8.5.4).
       f.if(i32.gt_s(exp, c32(EXP_SPECIAL - 1)), () => {
+        raise(s, f, c32(PE | C1));
         f.set(rounded, INTEGER_BIT);
         f.set(exp, c32(EXP_SPECIAL));
       });
@@ -208,7 +209,10 @@ function defineUnderflow(m: ModuleBuilder, s: SoftFloatScratch, pack: Fn<'i64'>)
       raise(s, f, i32.or(f.param(9, 'i32'), c32(UE)));
       f.set(roundedExp, i32.add(roundedExp, c32(BIAS_ADJUSTMENT)));
       // As with overflow, only FSCALE comes here: the result is zero (8.5.5).
-      f.if(i32.lt_s(roundedExp, c32(1)), () => f.set(rounded, ZERO64));
+      f.if(i32.lt_s(roundedExp, c32(1)), () => {
+        raise(s, f, c32(PE));
+        f.set(rounded, ZERO64);
+      });
       f.return(call(pack, cpu, sign, roundedExp, rounded, format));
     });
     f.if(i32.and(control, c32(CONTROL_FTZ)), () => {
