@@ -74,7 +74,9 @@ export interface Context {
   /** Writes general register or memory operand `i`. */
   write(i: number, value: I64): void;
   /** Replaces operand `i` by what `compute` makes of it; atomic under LOCK. */
-  modify(i: number, compute: (old: I64) => I64): Modified;
+  modify(i: number, compute: (old: I64) => I64, options?: { atomic: boolean }): Modified;
+  /** The same for memory at a linear address. */
+  modifyAt(size: Size, linear: I64, compute: (old: I64) => I64, atomic: boolean): Modified;
   /** The second immediate (ENTER, far pointers). */
   imm2(): I32;
 
@@ -95,7 +97,15 @@ export interface Context {
   /** Effective address of the memory operand, without segment (LEA): zero-extended. */
   effectiveAddress(): I64;
   /** Linear address of the memory operand for an access of `bytes`; checks segment limits. */
-  linearAddress(bytes: number, write: boolean): I64;
+  linearAddress(bytes: number, write: boolean, delta?: I64): I64;
+  /** Linear address of `offset` in a segment (0..5) that is not the operand's; checked outside 64-bit code. */
+  segmentAddress(segment: number, offset: I64, bytes: number, write: boolean): I64;
+  /** The same in the segment of the record: of the operand, or of the string's source. */
+  sourceAddress(offset: I64, bytes: number, write: boolean): I64;
+  /** Mask of the address size: 16, 32 or 64 ones. */
+  addressMask(): I64;
+  /** Writes the part of a general register that the address size covers. */
+  setAddressRegister(n: number, value: I64): void;
   /** Memory at a linear address with the current privilege, zero-extended. */
   load(size: Size, linear: I64): I64;
   store(size: Size, linear: I64, value: I64): void;
@@ -119,7 +129,9 @@ export interface Context {
   nextRip(): I64;
   /** Ends the block: goes to the direct target (operand of type rel) if `condition` holds. */
   branch(condition?: I32): void;
-  /** Ends the block: goes to `rip` (canonicality checked; truncated to 32 or 16 bits outside 64-bit code). */
+  /** Raises #GP(0) unless `rip` can be jumped to: canonical, or within the limit of CS. */
+  checkTarget(rip: I64): void;
+  /** Ends the block: goes to `rip` (already checked), truncated to the operand size outside 64-bit code. */
   jump(rip: I64): void;
   /** Ends the block; S.rip holds where to go on. */
   resume(): void;

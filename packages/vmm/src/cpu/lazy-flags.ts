@@ -17,6 +17,7 @@ import { S } from './state.ts';
 
 /** Bits of flagCarry that come from an operation's carries: CF and its neighbour, and AF. */
 const CARRY_BITS = c64(0xc000000000000008n);
+const TOP_CARRIES = c64(0xc000000000000000n);
 
 /** `value`, whose low `bytes` bytes count, sign-extended to 64 bits. */
 export function signExtend(value: I64, bytes: number): I64 {
@@ -37,8 +38,10 @@ export function zeroExtend(value: I64, bytes: number): I64 {
 /** Puts carries out of bits bytes*8-1, bytes*8-2 and 3 where flagCarry has them. */
 function align(carries: I64, bytes: number, f: FunctionBuilder): I64 {
   if (bytes === 8) return i64.and(carries, CARRY_BITS);
+  // The carries above the operand size mean nothing: only the two top ones and bit 3 are taken.
   const kept = f.let(carries);
-  return i64.and(i64.or(kept, i64.shl(kept, c64(64 - 8 * bytes))), CARRY_BITS);
+  const top = i64.and(i64.shl(kept, c64(64 - 8 * bytes)), TOP_CARRIES);
+  return i64.or(top, i64.and(kept, c64(8)));
 }
 
 const not = (value: I64): I64 => i64.xor(value, c64(-1));
@@ -105,12 +108,10 @@ export class LazyFlags {
     this.f.store64(this.cpu, i64.xor(carry, i64.mul(flip, c64(0xc000000000000000n))), S.flagCarry);
   }
 
-  /** Flags of INC or DEC: those of adding or subtracting 1, but CF stays. */
-  keepCf(bytes: number, set: () => void): void {
-    void bytes;
-    const cf = this.f.let(this.cf());
-    set();
-    this.setCf(cf);
+  /** Sets ZF (0 or 1) and keeps the others. */
+  setZf(zf: I32): void {
+    const others = i32.and(this.pack(), c32(~ZF));
+    this.unpack(i32.or(others, i32.shl(zf, c32(6))));
   }
 
   private result(): I64 {

@@ -185,6 +185,19 @@ export const S = {
   nonGlobal: 0x800,
   /** The records of the single-step block: two records. */
   stepRecords: 0xc00,
+  /** 128 bytes: bitmap over hashes of the 2 MiB and 1 GiB regions that large pages translated. */
+  largeRegions: 0xc40,
+  /** i32: non-zero when the supervisor's fetch TLB holds entries that are not global. */
+  fetchNonGlobal: 0xcc0,
+  /** i32: the physical map's entry of the page that was translated last; i64: its address there. */
+  lastEntry: 0xcc4,
+  lastPhysical: 0xcc8,
+  /** i32: two-level map from physical page to decoded code (code-cache.ts). */
+  codeMap: 0xcd0,
+  /** i32: counts changes of decoded code, so that records that span pages notice them. */
+  codeGeneration: 0xcd4,
+  /** i32: the code page being executed (code-cache.ts). */
+  codePage: 0xcd8,
 } as const;
 
 /** TLB geometry. An entry: i64 read tag, i64 write tag, i32 addend, i32 flags, i64 unused. */

@@ -40,6 +40,11 @@ export class FunctionBuilder {
     this.params = params.map((type, index) => new Local(type, index));
   }
 
+  /** How many control structures enclose the next statement. */
+  get nesting(): number {
+    return this.depth;
+  }
+
   /** Parameter `index`, which must have type `type`. */
   param<T extends ValType>(index: number, type: T): Local<T> {
     const local = this.params[index];

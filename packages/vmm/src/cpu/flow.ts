@@ -1,0 +1,375 @@
+// How execution gets from one record to the next: entering a page, linking direct jumps, ending a
+// slice, raising faults, and the records that stand for no instruction of the guest.
+
+import { c32, c64, call, type Fn, i32, i64, type I32, type I64 } from '../wasm/expr.ts';
+import type { FunctionBuilder, Table } from '../wasm/function.ts';
+import type { Declared, ModuleBuilder } from '../wasm/module.ts';
+import { CODE_PAGE, defineFindCodePage } from './code-page.ts';
+import { fetchEntry, type Mmu } from './mmu.ts';
+import { ACCESS, FAULT_NON_CANONICAL, WALK } from './page-walk.ts';
+import { R, RECORD_BYTES } from './record.ts';
+import type { FlowRuntime } from './runtime.ts';
+import {
+  CS,
+  EVENT,
+  EXIT,
+  EXIT_FETCH,
+  FAULT_EXIT,
+  S,
+  SEGMENT_LIMIT,
+  SLOT,
+  SS,
+  segmentCache,
+  VECTOR,
+} from './state.ts';
+
+/** Host functions that decode; see code-cache.ts. */
+export interface DecodeHost {
+  /** (cpu, code page, offset) -> record, or 0 when the cache was emptied to make room. */
+  readonly decode: Fn<'i32'>;
+  /** (cpu, physical page, mode) -> a new code page, or 0 when the cache was emptied. */
+  readonly newCodePage: Fn<'i32'>;
+  /** (cpu, record, second physical page): decodes an instruction that goes on in the next page. */
+  readonly decodeCrossing: Fn<'void'>;
+}
+
+/** What the interpreter's context needs beyond {@link FlowRuntime}. */
+export interface Flow extends FlowRuntime {
+  readonly table: Table;
+  readonly handlerType: number;
+  /** (cpu, record): a fault at that record's instruction. Tail-called. */
+  readonly faultAt: Fn<'void'>;
+  /** (cpu, record, 0 taken | 1 fall-through): a direct jump that is not linked yet. Tail-called. */
+  readonly link: Fn<'void'>;
+  /** (cpu, record): goes on at a record of this page, charging its block. Tail-called. */
+  readonly go: (f: FunctionBuilder, cpu: I32, record: I32) => void;
+  /** (cpu): delivers the pending software or hardware event; used by `raise`. */
+  readonly findCodePage: Fn<'i32'>;
+}
+
+export const HANDLER_PARAMS = ['i32', 'i32'] as const;
+const EFLAGS_IF = 1 << 9;
+
+/** RIP of a record's instruction. */
+export const ripOf = (cpu: I32, record: I32): I64 =>
+  i64.add(i64.load(cpu, SLOT.ripBase), i64.extend_u(i32.load16_u(record, R.offset)));
+
+/** Jumps to a record's handler. */
+function dispatch(f: FunctionBuilder, flow: { table: Table; type: number }, cpu: I32, record: I32): void {
+  f.returnCallIndirect(flow.table, flow.type, i32.load16_u(record, R.handler), cpu, record);
+}
+
+/** Declares the flow functions, whose definitions need the memory and system runtimes. */
+export class FlowBuilder {
+  readonly enter: Declared<'void'>;
+  readonly resync: Declared<'void'>;
+  readonly raise: Declared<'void'>;
+  readonly faultAt: Declared<'void'>;
+  readonly link: Declared<'void'>;
+  readonly findCodePage: Fn<'i32'>;
+  private readonly enterSlow: Declared<'void'>;
+  private readonly sliceEnd: Declared<'void'>;
+  private readonly m: ModuleBuilder;
+  private readonly target: { table: Table; type: number };
+
+  constructor(m: ModuleBuilder, table: Table) {
+    this.m = m;
+    this.target = { table, type: m.typeIndex(HANDLER_PARAMS, 'void') };
+    this.enter = m.declare('enter', ['i32'], 'void');
+    this.resync = m.declare('resync', ['i32'], 'void');
+    this.raise = m.declare('raise', ['i32'], 'void');
+    this.enterSlow = m.declare('enterSlow', ['i32'], 'void');
+    this.faultAt = m.declare('faultAt', HANDLER_PARAMS, 'void');
+    this.sliceEnd = m.declare('sliceEnd', HANDLER_PARAMS, 'void');
+    this.link = m.declare('link', ['i32', 'i32', 'i32'], 'void');
+    this.findCodePage = defineFindCodePage(m);
+  }
+
+  /** The functions as handlers use them. */
+  get flow(): Flow {
+    return {
+      table: this.target.table,
+      handlerType: this.target.type,
+      enter: this.enter,
+      resync: this.resync,
+      raise: this.raise,
+      faultAt: this.faultAt,
+      link: this.link,
+      go: (f, cpu, record) => this.go(f, cpu, record),
+      findCodePage: this.findCodePage,
+    };
+  }
+
+  /** Charges the block that starts at `record` to the slice and goes there, or ends the slice. */
+  private go(f: FunctionBuilder, cpu: I32, record: I32): void {
+    const left = f.let(
+      i32.sub(i32.load(cpu, S.budget), i32.load16_u(record, R.left)),
+    );
+    f.store32(cpu, left, S.budget);
+    f.if(i32.lt_s(left, c32(0)), () => f.returnCall(this.sliceEnd, cpu, record));
+    dispatch(f, this.target, cpu, record);
+  }
+
+  private refund(f: FunctionBuilder, cpu: I32, record: I32): void {
+    const budget = i32.add(i32.load(cpu, S.budget), i32.load16_u(record, R.left));
+    f.store32(cpu, budget, S.budget);
+    f.store64(cpu, ripOf(cpu, record), S.rip);
+  }
+
+  /** Defines everything. `deliver` is that of SystemRuntime. */
+  define(mmu: Mmu, deliver: Fn<'i32'>, host: DecodeHost): void {
+    this.defineEnter();
+    this.defineEnterSlow(mmu, host);
+    this.defineLink(host);
+    this.defineEnds();
+    this.defineRaise(deliver);
+  }
+
+  private linearRip(f: FunctionBuilder, cpu: I32): I64 {
+    // The base of CS is zero in 64-bit code, and linear addresses have 32 bits elsewhere.
+    const sum = f.let(i64.add(i64.load(cpu, S.rip), i64.load(cpu, SLOT.segmentBase + 8 * CS)));
+    f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
+      f.set(sum, i64.and(sum, c64(0xffffffff)));
+    });
+    return sum;
+  }
+
+  private settle(f: FunctionBuilder, cpu: I32, code: I32, linear: I64): void {
+    const offset = i64.and(linear, c64(4095));
+    f.store64(cpu, i64.sub(i64.load(cpu, S.rip), offset), SLOT.ripBase);
+    f.store32(cpu, code, S.codePage);
+  }
+
+  private defineEnter(): void {
+    this.enter.define((f) => {
+      const cpu = f.param(0, 'i32');
+      const linear = this.linearRip(f, cpu);
+      const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), linear));
+      const hit = i64.eq(i64.load(entry), i64.and(linear, c64(-4096)));
+      f.if(hit, () => {
+        const code = f.let(i32.load(entry, 8));
+        const record = f.let(i32.load(mapSlot(code, linear), CODE_PAGE.map));
+        f.if(record, () => {
+          this.settle(f, cpu, code, linear);
+          this.go(f, cpu, record);
+        });
+      });
+      f.returnCall(this.enterSlow, cpu);
+    });
+  }
+
+  private defineEnterSlow(mmu: Mmu, host: DecodeHost): void {
+    const fetchPage = this.defineFetchPage(mmu, host);
+    this.enterSlow.define((f) => {
+      const cpu = f.param(0, 'i32');
+      const linear = f.let(this.linearRip(f, cpu));
+      const mode = f.let(i32.load(cpu, S.codeMode));
+      f.if(i32.ne(mode, c32(8)), () => {
+        const limit = i64.load32_u(cpu, segmentCache(CS) + SEGMENT_LIMIT);
+        f.if(i64.gt_u(i64.load(cpu, S.rip), limit), () => {
+          f.store32(cpu, c32(VECTOR.GP), S.faultVector);
+          f.store32(cpu, c32(1), S.faultHasCode);
+          f.store32(cpu, c32(0), S.faultCode);
+          f.returnCall(this.raise, cpu);
+        });
+      });
+      const code = f.let(call(fetchPage, cpu, linear));
+      f.if(i32.eqz(code), () => f.returnCall(this.raise, cpu));
+      const record = f.let(i32.load(mapSlot(code, linear), CODE_PAGE.map));
+      f.if(i32.eqz(record), () => {
+        const offset = i32.and(i32.wrap(linear), c32(4095));
+        f.set(record, call(host.decode, cpu, code, offset));
+        // The cache was full and is empty now: the code page is gone too.
+        f.if(i32.eqz(record), () => f.returnCall(this.enterSlow, cpu));
+      });
+      this.settle(f, cpu, code, linear);
+      this.go(f, cpu, record);
+    });
+  }
+
+  /** (cpu, linear) -> the code page there, in the fetch TLB from now on; 0 on a fault. */
+  private defineFetchPage(mmu: Mmu, host: DecodeHost): Fn<'i32'> {
+    return this.m.function('fetchPage', ['i32', 'i64'], 'i32', (f) => {
+      const [cpu, linear] = [f.param(0, 'i32'), f.param(1, 'i64')];
+      const user = i32.shl(i32.eq(i32.load(cpu, S.cpl), c32(3)), c32(2));
+      const access = i32.or(user, c32(ACCESS.fetch));
+      const address = f.let(call(mmu.translate, cpu, c32(0), linear, access));
+      f.if(i32.eqz(address), () => f.return(c32(0)));
+      f.if(i32.eq(address, c32(1)), () => {
+        f.store64(cpu, i64.load(cpu, S.lastPhysical), S.exitGpa);
+        f.store32(cpu, c32(EXIT_FETCH), S.exitFlags);
+        f.store32(cpu, c32(EXIT.mmio), S.exit);
+        f.store32(cpu, c32(FAULT_EXIT), S.faultVector);
+        f.return(c32(0));
+      });
+      const page = f.let(i32.wrap(i64.shr_u(i64.load(cpu, S.lastPhysical), c64(12))));
+      const mode = i32.load(cpu, S.codeMode);
+      const code = f.let(call(this.findCodePage, cpu, page, mode));
+      f.loop((again) => {
+        f.if(i32.eqz(code), () => {
+          f.set(code, call(host.newCodePage, cpu, page, mode));
+          f.br(again);
+        });
+      });
+      const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), linear));
+      f.store64(entry, i64.and(linear, c64(-4096)));
+      f.store32(entry, code, 8);
+      f.store32(entry, page, 12);
+      const global = i32.and(i32.load(cpu, S.walkFlags), c32(WALK.global));
+      f.if(i32.eqz(i32.or(global, user)), () => f.store32(cpu, c32(1), S.fetchNonGlobal));
+      f.return(code);
+    });
+  }
+
+  private defineLink(host: DecodeHost): void {
+    this.link.define((f) => {
+      const [cpu, record, fallThrough] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
+      const next = i32.add(i32.load16_u(record, R.offset), i32.load8_u(record, R.length));
+      const target = f.choose(
+        'i32',
+        fallThrough,
+        () => next,
+        () => i32.load(record, R.disp),
+      );
+      f.if(i32.lt_u(target, c32(4096)), () => {
+        const code = f.let(i32.load(cpu, S.codePage));
+        const slot = i32.add(code, i32.shl(target, c32(2)));
+        const found = f.let(i32.load(slot, CODE_PAGE.map));
+        f.if(i32.eqz(found), () => f.set(found, call(host.decode, cpu, code, target)));
+        f.if(found, () => {
+          const where = i32.add(record, i32.shl(fallThrough, c32(2)));
+          f.store32(where, found, R.taken);
+          this.go(f, cpu, found);
+        });
+      });
+      const rip = f.let(i64.add(i64.load(cpu, SLOT.ripBase), i64.extend_s(target)));
+      // Outside 64-bit code the instruction pointer wraps at the operand size: R.scale holds 16 or 32.
+      const bits = f.let(i64.load8_u(record, R.scale));
+      f.if(i64.ne(bits, c64(0)), () => {
+        f.set(rip, i64.and(rip, i64.sub(i64.shl(c64(1), bits), c64(1))));
+      });
+      f.store64(cpu, rip, S.rip);
+      f.returnCall(this.enter, cpu);
+    });
+  }
+
+  private defineEnds(): void {
+    this.sliceEnd.define((f) => {
+      const cpu = f.param(0, 'i32');
+      this.refund(f, cpu, f.param(1, 'i32'));
+      f.store32(cpu, c32(EXIT.none), S.exit);
+    });
+    this.faultAt.define((f) => {
+      const [cpu, record] = [f.param(0, 'i32'), f.param(1, 'i32')];
+      this.refund(f, cpu, record);
+      f.if(i32.eq(i32.load(cpu, S.faultVector), c32(FAULT_NON_CANONICAL)), () => {
+        const stack = i32.eq(i32.load8_u(record, R.segmentIndex), c32(SS));
+        f.store32(cpu, i32.sub(c32(VECTOR.GP), stack), S.faultVector);
+        f.store32(cpu, c32(1), S.faultHasCode);
+        f.store32(cpu, c32(0), S.faultCode);
+      });
+      f.returnCall(this.raise, cpu);
+    });
+    this.resync.define((f) => {
+      const cpu = f.param(0, 'i32');
+      const shadow = f.let(i32.load(cpu, S.shadow));
+      const enabled = i32.ne(i32.and(i32.load(cpu, S.eflags), c32(EFLAGS_IF)), c32(0));
+      const window = i32.and(i32.ne(i32.load(cpu, S.window), c32(0)), enabled);
+      const leave = i32.or(i32.ne(i32.load(cpu, S.stepping), c32(0)), window);
+      f.if(leave, () => {
+        f.if(
+          i32.or(i32.load(cpu, S.stepping), shadow),
+          () => f.store32(cpu, c32(EXIT.step), S.exit),
+          () => f.store32(cpu, c32(EXIT.window), S.exit),
+        );
+        f.return();
+      });
+      f.store32(cpu, c32(0), S.shadow);
+      f.returnCall(this.enter, cpu);
+    });
+  }
+
+  private defineRaise(deliver: Fn<'i32'>): void {
+    this.raise.define((f) => {
+      const cpu = f.param(0, 'i32');
+      const vector = f.let(i32.load(cpu, S.faultVector));
+      f.store32(cpu, c32(-1), S.faultVector);
+      f.if(i32.eq(vector, c32(FAULT_EXIT)), () => f.return());
+      f.if(i32.eq(vector, c32(FAULT_NON_CANONICAL)), () => {
+        f.set(vector, c32(VECTOR.GP));
+        f.store32(cpu, c32(1), S.faultHasCode);
+        f.store32(cpu, c32(0), S.faultCode);
+      });
+      f.store64(cpu, i64.add(i64.load(cpu, S.exceptions), c64(1)), S.exceptions);
+      f.store64(cpu, i64.load(cpu, S.rip), S.eventRip);
+      const [hasCode, code] = [i32.load(cpu, S.faultHasCode), i32.load(cpu, S.faultCode)];
+      const down = call(deliver, cpu, vector, c32(EVENT.exception), hasCode, code);
+      f.if(down, () => f.return());
+      f.returnCall(this.resync, cpu);
+    });
+  }
+
+  /**
+   * Defines the handlers of records that are no instructions; returns their functions:
+   * - `stale`: the page's code was dropped under the record's feet: look again.
+   * - `goOn`: the block was cut here; go on at R.disp of this page (linked like a jump).
+   * - `crossing`: the instruction goes on in the next page: run its own record at R.taken.
+   * - `leavePage`: behind such an instruction: enter at this record's offset.
+   * - `stop`: behind the one instruction of a step: return to the monitor.
+   */
+  defineSpecial(mmu: Mmu, host: DecodeHost): Record<SpecialHandler, Fn<'void'>> {
+    const fetchPage = this.defineFetchPage(mmu, host);
+    const define = (name: string, build: (f: FunctionBuilder, cpu: I32, record: I32) => void) =>
+      this.m.function(name, HANDLER_PARAMS, 'void', (f) => {
+        build(f, f.param(0, 'i32'), f.param(1, 'i32'));
+      });
+    return {
+      stale: define('stale', (f, cpu, record) => {
+        this.refund(f, cpu, record);
+        f.returnCall(this.enter, cpu);
+      }),
+      goOn: define('goOn', (f, cpu, record) => {
+        const next = f.let(i32.load(record, R.taken));
+        f.if(next, () => this.go(f, cpu, next));
+        f.returnCall(this.link, cpu, record, c32(0));
+      }),
+      crossing: define('crossing', (f, cpu, record) => this.crossing(f, cpu, record, fetchPage, host)),
+      leavePage: define('leavePage', (f, cpu, record) => {
+        f.store64(cpu, ripOf(cpu, record), S.rip);
+        f.returnCall(this.enter, cpu);
+      }),
+      stop: define('stop', (f, cpu, record) => {
+        f.store64(cpu, ripOf(cpu, record), S.rip);
+        f.store32(cpu, c32(EXIT.none), S.exit);
+      }),
+    };
+  }
+
+  private crossing(f: FunctionBuilder, cpu: I32, record: I32, fetchPage: Fn<'i32'>, host: DecodeHost): void {
+    const base = i64.add(i64.load(cpu, SLOT.ripBase), i64.load(cpu, SLOT.segmentBase + 8 * CS));
+    const linear = f.let(i64.add(base, c64(4096)));
+    f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
+      f.set(linear, i64.and(linear, c64(0xffffffff)));
+    });
+    const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), linear));
+    f.if(i64.ne(i64.load(entry), linear), () => {
+      f.if(i32.eqz(call(fetchPage, cpu, linear)), () => f.returnCall(this.faultAt, cpu, record));
+    });
+    const page = f.let(i32.load(entry, 12));
+    const current = i32.and(
+      i32.eq(i32.load(record, R.disp), page),
+      i32.eq(i32.load(record, R.fallThrough), i32.load(cpu, S.codeGeneration)),
+    );
+    f.if(i32.eqz(current), () => f.call(host.decodeCrossing, cpu, record, page));
+    dispatch(f, this.target, cpu, i32.load(record, R.taken));
+  }
+}
+
+/** Names of the handlers that stand for no guest instruction. */
+export type SpecialHandler = 'stale' | 'goOn' | 'crossing' | 'leavePage' | 'stop';
+
+const mapSlot = (code: I32, linear: I64): I32 =>
+  i32.add(code, i32.shl(i32.and(i32.wrap(linear), c32(4095)), c32(2)));
+
+/** The record after `record` in its block. */
+export const nextRecord = (record: I32): I32 => i32.add(record, c32(RECORD_BYTES));

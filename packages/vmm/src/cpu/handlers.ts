@@ -1,0 +1,196 @@
+// The interpreter's handlers: one WebAssembly function for each variant of each row, and the index
+// from a decoded instruction to its handler.
+//
+// Variants that would be the same code are one handler: the operand size only counts for rows that
+// use it, 64-bit code differs from other code only where the stack, RIP or addresses come in.
+
+import type { Instruction } from '../isa/instruction.ts';
+import type { Row } from '../isa/row.ts';
+import { rows } from '../isa/rows.ts';
+import { c32, i32, i64, c64 } from '../wasm/expr.ts';
+import type { ModuleBuilder } from '../wasm/module.ts';
+import type { Addressing, SemanticTable, Size, Variant } from './context.ts';
+import { type Flow, HANDLER_PARAMS } from './flow.ts';
+import { InterpreterContext } from './interpreter-context.ts';
+import type { Runtime } from './runtime.ts';
+import { FPU_TRAP, S, VECTOR } from './state.ts';
+
+/** Rows that use an address beside a ModRM operand, in the address size: by mnemonic. */
+const IMPLICIT_ADDRESS = new Set(
+  'movs cmps stos lods scas ins outs xlat loop loope loopne jrcxz maskmovq maskmovdqu'.split(' '),
+);
+
+/** Integer mnemonics whose semantics are the same in 64-bit code and outside. */
+const WIDTH_FREE = new Set(
+  `add or adc sbb and sub xor cmp inc dec neg not test mul imul div idiv cmpxchg xadd cmpxchg8b
+  rol ror rcl rcr shl shr sar shld shrd bt bts btr btc bsf bsr bswap mov movsx movzx xchg lea cmovcc
+  setcc cbw cwd popcnt crc32 nop pause clc stc cmc cld std endbr64 endbr32 movnti tzcnt lzcnt`
+    .trim()
+    .split(/\s+/),
+);
+
+/** Families that are frequent enough for the cheapest addressing to have its own handlers. */
+const hasBaseForm = (row: Row): boolean => row.unit === 'integer' || row.unit === 'sse';
+
+const isMoffs = (row: Row): boolean => row.operands.some((o) => o.place === 'moffs');
+
+/** True when the row's semantics depend on the effective operand size. */
+function usesOpsize(row: Row): boolean {
+  if (row.opsizeRule === 'byte') return false;
+  if (row.unit === 'integer') return true;
+  return row.operands.some((o) => o.type === 'm' || /v$|^immz$/.test(o.type));
+}
+
+const isWidthFree = (row: Row): boolean =>
+  row.modes === 'all' &&
+  (row.unit !== 'integer' || WIDTH_FREE.has(row.mnemonic)) &&
+  !row.operands.some((o) => o.place === 'fixed' && /^[escdfg]s$/.test(o.type));
+
+function opsizesOf(row: Row, wide: boolean): readonly Size[] {
+  if (row.opsizeRule === 'byte') return [1];
+  if (row.encoding.onlyOpsize !== 0) return [row.encoding.onlyOpsize];
+  if (!usesOpsize(row)) return [4];
+  if (!wide || row.opsizeRule === 'z') return [2, 4];
+  if (row.opsizeRule === 'd64') return [2, 8];
+  if (row.opsizeRule === 'f64') return [8];
+  return [2, 4, 8];
+}
+
+function addressingsOf(row: Row, wide: boolean): readonly Addressing[] {
+  const { forms } = row.encoding;
+  if (IMPLICIT_ADDRESS.has(row.mnemonic) || isMoffs(row)) return wide ? ['flat', 'checked'] : ['checked'];
+  const memory: Addressing[] = wide ? ['flat', 'checked'] : ['checked'];
+  if (wide && hasBaseForm(row)) memory.unshift('base');
+  if (forms === 'both') return ['register', ...memory];
+  if (forms === 'memory') return memory;
+  return ['register'];
+}
+
+/** The variants of a row that need a handler of their own. */
+function* variantsOf(row: Row): Generator<Variant> {
+  const modes = row.modes === 'only64' ? [true] : row.modes === 'not64' ? [false] : [true, false];
+  const reps = { none: [0], rep: [0, 0xf3], repz: [0, 0xf2, 0xf3] }[row.rep] as (0 | 0xf2 | 0xf3)[];
+  for (const wide of isWidthFree(row) ? [true] : modes) {
+    for (const opsize of opsizesOf(row, wide)) {
+      for (const addressing of addressingsOf(row, wide)) {
+        for (const lock of row.lockable && addressing !== 'register' ? [false, true] : [false]) {
+          for (const rep of reps) yield { row, opsize, addressing, lock, rep, wide };
+        }
+      }
+    }
+  }
+}
+
+const ADDRESSING_CODE: Record<Addressing, number> = { register: 0, base: 1, flat: 2, checked: 3 };
+
+function keyOf(
+  row: number,
+  opsize: number,
+  addressing: number,
+  lock: boolean,
+  rep: number,
+  wide: boolean,
+): number {
+  const repCode = rep === 0 ? 0 : rep === 0xf2 ? 1 : 2;
+  const flags = (lock ? 1 : 0) | (wide ? 2 : 0) | (repCode << 2) | (addressing << 4);
+  return (row << 12) | (opsize << 6) | flags;
+}
+
+/** How the memory operand of a decoded instruction is addressed. */
+export function addressingOf(instruction: Instruction): Addressing {
+  const { row, mod, codeSize, addrSize } = instruction;
+  const implicit = IMPLICIT_ADDRESS.has(row.mnemonic) || isMoffs(row);
+  const hasMemory = row.encoding.modrm && mod !== 3;
+  if (!implicit && !hasMemory) return 'register';
+  if (codeSize !== 8 || addrSize !== 8) return 'checked';
+  if (implicit || !hasBaseForm(row)) return 'flat';
+  const plain = instruction.index < 0 && instruction.segmentOverride < 4;
+  return plain ? 'base' : 'flat';
+}
+
+/** From decoded instructions to places in the function table. */
+export class HandlerIndex {
+  private readonly byKey = new Map<number, number>();
+  private readonly widthFree: boolean[];
+  private readonly sizeFree: boolean[];
+  /** Rows that have no semantics: they raise #UD. */
+  readonly missing: Row[] = [];
+
+  constructor() {
+    this.widthFree = rows.map(isWidthFree);
+    this.sizeFree = rows.map((row) => row.opsizeRule !== 'byte' && !usesOpsize(row));
+  }
+
+  /** Enters the handler of a variant. */
+  add(variant: Variant, place: number): void {
+    const { row, opsize, addressing, lock, rep, wide } = variant;
+    this.byKey.set(keyOf(row.id, opsize, ADDRESSING_CODE[addressing], lock, rep, wide), place);
+  }
+
+  /** The handler of an instruction, or undefined when there is none. */
+  find(instruction: Instruction, addressing: Addressing): number | undefined {
+    const { row } = instruction;
+    const size = row.encoding.onlyOpsize || (this.sizeFree[row.id] ? 4 : instruction.opsize);
+    const rep = row.rep === 'none' ? 0 : row.rep === 'rep' && instruction.rep ? 0xf3 : instruction.rep;
+    const wide = this.widthFree[row.id] || instruction.codeSize === 8;
+    const lock = instruction.lock && addressing !== 'register';
+    return this.byKey.get(keyOf(row.id, size, ADDRESSING_CODE[addressing], lock, rep, wide));
+  }
+}
+
+/** Faults that depend on the row alone, before its semantics. */
+function prelude(x: InterpreterContext): void {
+  const { row, cpu } = x;
+  const traps = i32.load(cpu, S.fpuTraps);
+  const trap = (bit: number, vector: number): void => {
+    x.raise(vector, { when: i32.and(traps, c32(bit)) });
+  };
+  if (row.protectedOnly) {
+    x.raise(VECTOR.UD, { when: i64.eqz(i64.and(i64.load(cpu, S.cr0), c64(1))) });
+  }
+  if (row.unit === 'x87' && row.mnemonic !== 'fwait') trap(FPU_TRAP.x87, VECTOR.NM);
+  if (row.unit === 'mmx') {
+    trap(FPU_TRAP.mmxUd, VECTOR.UD);
+    trap(FPU_TRAP.mmxNm, VECTOR.NM);
+  }
+  if (row.unit === 'sse') {
+    trap(FPU_TRAP.sseUd, VECTOR.UD);
+    trap(FPU_TRAP.sseNm, VECTOR.NM);
+  }
+  if (row.cpl0) x.raise(VECTOR.GP, { code: c32(0), when: i32.load(cpu, S.cpl) });
+}
+
+/** Builds all handlers into the module's table and returns their index. */
+export function defineHandlers(
+  m: ModuleBuilder,
+  runtime: Runtime,
+  flow: Flow,
+  semantics: SemanticTable,
+): HandlerIndex {
+  const index = new HandlerIndex();
+  for (const row of rows) {
+    const semantic = semantics[row.name] ?? semantics[row.mnemonic];
+    if (!semantic) {
+      index.missing.push(row);
+      continue;
+    }
+    for (const variant of variantsOf(row)) {
+      const name = handlerName(variant);
+      const fn = m.function(name, HANDLER_PARAMS, 'void', (f) => {
+        const x = new InterpreterContext(f, runtime, flow, variant);
+        prelude(x);
+        semantic(x);
+        x.finish();
+        f.unreachable();
+      });
+      index.add(variant, m.element(fn));
+    }
+  }
+  return index;
+}
+
+function handlerName(variant: Variant): string {
+  const { row, opsize, addressing, lock, rep, wide } = variant;
+  const marks = [lock ? 'lock' : '', rep ? rep.toString(16) : '', wide ? '' : 'narrow'];
+  return [row.name, 8 * opsize, addressing, ...marks.filter(Boolean)].join('.');
+}

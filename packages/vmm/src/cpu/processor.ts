@@ -1,0 +1,235 @@
+// The soft processor as a module: built once, instantiated for each vCPU.
+//
+// The module holds the memory functions, event delivery, the helpers and one handler for each
+// instruction variant; handlers are called through a table that the instance imports. Building it
+// takes a few hundred milliseconds, so an engine keeps it.
+
+import { Decoder } from '../isa/decoder.ts';
+import type { Feature } from '../isa/row.ts';
+import { c32, type Fn } from '../wasm/expr.ts';
+import { ModuleBuilder } from '../wasm/module.ts';
+import { branch } from './branch.ts';
+import { type Arena, CodeCache, type SpecialPlaces } from './code-cache.ts';
+import { defineCodeWritten } from './code-page.ts';
+import type { SemanticTable } from './context.ts';
+import { decimal } from './decimal.ts';
+import { type DecodeHost, type Flow, FlowBuilder, HANDLER_PARAMS, type SpecialHandler } from './flow.ts';
+import { defineHandlers, type HandlerIndex } from './handlers.ts';
+import { integerArithmetic } from './integer-arithmetic.ts';
+import { integerShift } from './integer-shift.ts';
+import { defineIntegerRuntime } from './integer-wide.ts';
+import { defineMmu, type Mmu } from './mmu.ts';
+import { move } from './move.ts';
+import type { PhysicalMap } from './physical-map.ts';
+import type { HostRuntime, Runtime } from './runtime.ts';
+import { S, VECTOR } from './state.ts';
+import { strings } from './strings.ts';
+import { defineSystem, systemSemantics } from './system-runtime.ts';
+import { defineVector, vectorSemantics } from './vector-runtime.ts';
+
+/** What a vCPU needs of its host while it runs. */
+export interface ProcessorHost {
+  /** Nanoseconds of machine time: the time-stamp counter at 1 GHz. */
+  now(): number;
+  /** 32 random bits. */
+  random(): number;
+  /** CPUID of leaf EAX and subleaf ECX: EAX, EBX, ECX, EDX. */
+  cpuid(leaf: number, subleaf: number): readonly [number, number, number, number];
+  /** RDMSR of a register that the processor itself does not keep; null is #GP. */
+  readMsr(index: number): { low: number; high: number } | null;
+  /** WRMSR likewise; false is #GP. */
+  writeMsr(index: number, low: number, high: number): boolean;
+}
+
+/** Exports of the module that the monitor calls. */
+export interface ProcessorExports {
+  /** Executes from S.rip until the slice ends or there is an exit, in S.exit. */
+  enter(cpu: number): void;
+  /** Executes one record, placed by {@link CodeCache.fillPair}. */
+  runRecord(cpu: number, record: number): void;
+  /** Delivers the fault in S.faultVector at S.rip. */
+  raise(cpu: number): void;
+  /** Delivers an event: vector, kind, hasCode, code; non-zero after a triple fault. */
+  deliver(cpu: number, vector: number, kind: number, hasCode: number, code: number): number;
+  /** Linear to linear memory; 0 on a fault, 1 outside RAM. */
+  translate(cpu: number, tlb: number, linear: bigint, access: number): number;
+  flushAll(cpu: number): void;
+  selectTlb(cpu: number): void;
+  /** Recomputes what derives from control registers and descriptor caches. */
+  updateModes(cpu: number): void;
+}
+
+interface Imports {
+  readonly host: HostRuntime;
+  readonly decode: DecodeHost;
+  readonly invalidate: Fn<'void'>;
+}
+
+/** The compiled processor. */
+export class ProcessorModule {
+  readonly module: WebAssembly.Module;
+  readonly handlers: HandlerIndex;
+  readonly special: SpecialPlaces;
+  readonly decoder: Decoder;
+  private readonly tableSize: number;
+
+  /** `features`: the instruction sets that exist; see isa/row.ts. */
+  constructor(features: Iterable<Feature>) {
+    const m = new ModuleBuilder();
+    m.importMemory('env', 'memory', 1, 65536);
+    const table = m.importTable('env', 'table', 1);
+    const imports = declareImports(m);
+    const flowBuilder = new FlowBuilder(m, table);
+    const { flow } = flowBuilder;
+    const codeWritten = defineCodeWritten(m, imports.invalidate);
+    const mmu = defineMmu(m, codeWritten);
+    const integer = defineIntegerRuntime(m);
+    const system = defineSystem(m, mmu, imports.host, flow);
+    const vector = defineVector(m);
+    flowBuilder.define(mmu, system.deliver, imports.decode);
+    const runtime: Runtime = { module: m, memory: mmu, flow, system, integer, host: imports.host, ...vector };
+    this.handlers = defineHandlers(m, runtime, flow, allSemantics());
+    this.special = this.defineSpecial(m, flowBuilder, flow, mmu, imports.decode);
+    this.exportAll(m, flow, mmu, system);
+    this.tableSize = m.elementCount;
+    this.module = new WebAssembly.Module(m.encode());
+    this.decoder = new Decoder(features);
+  }
+
+  private defineSpecial(
+    m: ModuleBuilder,
+    flowBuilder: FlowBuilder,
+    flow: Flow,
+    mmu: Mmu,
+    decode: DecodeHost,
+  ): SpecialPlaces {
+    const fault = (name: string, vector: number, hasCode: boolean): Fn<'void'> =>
+      m.function(name, HANDLER_PARAMS, 'void', (f) => {
+        const cpu = f.param(0, 'i32');
+        f.store32(cpu, c32(vector), S.faultVector);
+        f.store32(cpu, c32(hasCode ? 1 : 0), S.faultHasCode);
+        f.store32(cpu, c32(0), S.faultCode);
+        f.returnCall(flow.faultAt, cpu, f.param(1, 'i32'));
+      });
+    const special = flowBuilder.defineSpecial(mmu, decode);
+    const places: Partial<Record<SpecialHandler | 'invalid' | 'tooLong', number>> = {
+      invalid: m.element(fault('invalid', VECTOR.UD, false)),
+      tooLong: m.element(fault('tooLong', VECTOR.GP, true)),
+    };
+    for (const [name, fn] of Object.entries(special)) {
+      places[name as SpecialHandler] = m.element(fn);
+    }
+    return places as SpecialPlaces;
+  }
+
+  private exportAll(
+    m: ModuleBuilder,
+    flow: Flow,
+    mmu: Mmu,
+    system: ReturnType<typeof defineSystem>,
+  ): void {
+    const runRecord = m.function('runRecord', HANDLER_PARAMS, 'void', (f) => {
+      const [cpu, record] = [f.param(0, 'i32'), f.param(1, 'i32')];
+      flow.go(f, cpu, record);
+    });
+    m.export('enter', flow.enter);
+    m.export('runRecord', runRecord);
+    m.export('raise', flow.raise);
+    m.export('deliver', system.deliver);
+    m.export('translate', mmu.translate);
+    m.export('flushAll', mmu.flushAll);
+    m.export('selectTlb', mmu.selectTlb);
+    m.export('updateModes', system.updateModes);
+  }
+
+  /** An instance for the vCPU whose state is at `cpu`, with its decoded code in `arena`. */
+  instantiate(options: {
+    cpu: number;
+    memory: WebAssembly.Memory;
+    map: PhysicalMap;
+    codeMap: number;
+    arena: Arena;
+    host: ProcessorHost;
+  }): { exports: ProcessorExports; cache: CodeCache } {
+    const { cpu, memory, map, codeMap, arena, host } = options;
+    const { decoder, handlers, special } = this;
+    const cache = new CodeCache({ cpu, memory, map, arena, codeMap, decoder, handlers, special });
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: this.tableSize });
+    const instance = new WebAssembly.Instance(this.module, {
+      env: { memory, table },
+      host: hostFunctions(cpu, memory, cache, host),
+    });
+    return { exports: instance.exports as unknown as ProcessorExports, cache };
+  }
+}
+
+function declareImports(m: ModuleBuilder): Imports {
+  const declare = <R extends 'i32' | 'f64' | 'void'>(name: string, count: number, result: R): Fn<R> =>
+    m.importFunction('host', name, Array<'i32'>(count).fill('i32'), result);
+  return {
+    host: {
+      now: declare('now', 0, 'f64'),
+      random: declare('random', 0, 'i32'),
+      cpuid: declare('cpuid', 1, 'void'),
+      readMsr: declare('readMsr', 2, 'i32'),
+      writeMsr: declare('writeMsr', 2, 'i32'),
+    },
+    decode: {
+      decode: declare('decode', 3, 'i32'),
+      newCodePage: declare('newCodePage', 3, 'i32'),
+      decodeCrossing: declare('decodeCrossing', 3, 'void'),
+    },
+    invalidate: declare('invalidate', 2, 'void'),
+  };
+}
+
+function hostFunctions(
+  cpu: number,
+  memory: WebAssembly.Memory,
+  cache: CodeCache,
+  host: ProcessorHost,
+): Record<string, (...args: number[]) => number | undefined> {
+  const words = new Int32Array(memory.buffer, cpu, 1024);
+  const scratch = S.scratch >>> 2;
+  return {
+    now: () => host.now(),
+    random: () => host.random() | 0,
+    cpuid: () => {
+      words.set(host.cpuid(words[0] >>> 0, words[2] >>> 0), scratch);
+      return undefined;
+    },
+    readMsr: (_cpu, index) => {
+      const value = host.readMsr(index >>> 0);
+      if (!value) return 0;
+      words[scratch] = value.low;
+      words[scratch + 1] = value.high;
+      return 1;
+    },
+    writeMsr: (_cpu, index) =>
+      host.writeMsr(index >>> 0, words[scratch] >>> 0, words[scratch + 1] >>> 0) ? 1 : 0,
+    decode: (_cpu, code, offset) => cache.decode(code, offset),
+    newCodePage: (_cpu, page, mode) => cache.newCodePage(page, mode),
+    decodeCrossing: (_cpu, record, page) => {
+      cache.decodeCrossing(record, page);
+      return undefined;
+    },
+    invalidate: (_cpu, page) => {
+      cache.invalidate(page);
+      return undefined;
+    },
+  };
+}
+
+function allSemantics(): SemanticTable {
+  return {
+    ...integerArithmetic,
+    ...integerShift,
+    ...move,
+    ...branch,
+    ...strings,
+    ...decimal,
+    ...systemSemantics,
+    ...vectorSemantics,
+  };
+}
+
