@@ -12,8 +12,11 @@ const [PAIR, READ_ONLY, HIGH] = DATA_REGIONS;
 const PAGE = 0x1000n;
 const RSP = 4;
 
-/** Bases that address nothing in 64-bit mode: #GP, or #SS for the stack. */
-const NON_CANONICAL = [0x8000_0000_1001_0000n, 0x0000_8000_1001_0000n, 0xffff_7fff_1001_0000n];
+/**
+ * Bases that address nothing in 64-bit mode: #GP, or #SS for the stack. Not canonical with linear
+ * addresses of 48 bits nor with those of 57, as the host may have either.
+ */
+const NON_CANONICAL = [0x8000_0000_1001_0000n, 0x0100_0000_1001_0000n, 0xfeff_ffff_1001_0000n];
 
 const end = (region: { address: bigint; length: number }): bigint =>
   region.address + BigInt(region.length);
@@ -56,7 +59,7 @@ export function chooseLinear(
 export function isFree(address: bigint): boolean {
   if (address >= 0x0f00_0000n && address < 0xf000_0000n) return true;
   if (address >= HIGH.address - 0x1000_0000n && address < HIGH.address + 0x1000_0000n) return true;
-  const canonical = BigInt.asUintN(64, BigInt.asIntN(47, address)) === address;
+  const canonical = BigInt.asUintN(64, BigInt.asIntN(57, address)) === address;
   return address < 0x8000n || !canonical;
 }
 

@@ -69,6 +69,11 @@ export function reasonUntestable(row: Row): string | undefined {
   return untestable[row.mnemonic] ?? (row.feature && untestableFeatures[row.feature]);
 }
 
+/** True when `has` says of the row's feature that it is there. */
+export function isPresent(row: Row, has: (feature: string) => boolean): boolean {
+  return row.feature === undefined || has(linuxNames[row.feature] ?? row.feature);
+}
+
 /**
  * Every testable form in `mode` whose feature `has` says is there. `has` is asked for CPUID feature
  * names as Linux spells them.
@@ -77,7 +82,7 @@ export function formsOf(mode: VectorMode, has: (feature: string) => boolean): Fo
   const forms: Form[] = [];
   for (const row of rows) {
     if (reasonUntestable(row) !== undefined) continue;
-    if (row.feature !== undefined && !has(linuxNames[row.feature] ?? row.feature)) continue;
+    if (!isPresent(row, has)) continue;
     for (const { opsize, form } of formsOfRow(row, (mode / 8) as CodeMode)) {
       const kind = row.encoding.forms === 'none' ? '' : `, ${form}`;
       const name = `${row.name}: ${mode}-bit code, operand size ${opsize}${kind}`;

@@ -1,38 +1,18 @@
-// Runs vectors on the host's processor: compiles runner.c with the host's C compiler into the cache
-// folder (once per source and compiler line), and hands it a vector file per batch.
+// Runs vectors on the host's processor: hands a vector file per batch to runner.c, compiled here.
 
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import type { SiliconResult, SiliconVector } from './format.ts';
-import { type Capabilities, decodeResults, encodeVectors } from './format.ts';
-
-const source: string = fileURLToPath(new URL('./runner.c', import.meta.url));
-const cache: string = fileURLToPath(new URL('../../../../.cache/silicon/', import.meta.url));
+import { cache, compileOnce } from './compile.ts';
+import type { Capabilities, SiliconResult, SiliconVector } from './format.ts';
+import { decodeResults, encodeVectors } from './format.ts';
 
 // No stack protector: the canary is behind FS, which is the guest's while a handler runs. Static and
 // without CET: the fixed guest addresses stay free, and no shadow stack watches the guest's returns.
+// biome-ignore format: what it is compiled for, and how strictly
 const COMPILER_ARGUMENTS = [
-  '-std=gnu11',
-  '-O3',
-  '-march=x86-64-v2',
-  '-mfsgsbase',
-  '-static',
-  '-fno-stack-protector',
-  '-fcf-protection=none',
-  '-Wall',
-  '-Wextra',
-  '-Werror',
+  '-std=gnu11', '-O3', '-march=x86-64-v2', '-mfsgsbase', '-static',
+  '-fno-stack-protector', '-fcf-protection=none', '-Wall', '-Wextra', '-Werror',
 ];
 /** The runner gives up by itself after 120 s; this is for a host that does not even signal. */
 const RUN_MS_MAX = 150_000;
@@ -63,19 +43,7 @@ export function hostFeatures(): ReadonlySet<string> {
 }
 
 /** Compiles the runner unless the cache has it; returns the program's path. */
-export function buildRunner(): string {
-  const hash = createHash('sha256');
-  hash.update(readFileSync(source)).update(COMPILER_ARGUMENTS.join(' '));
-  const program = join(cache, `runner-${hash.digest('hex').slice(0, 16)}`);
-  if (existsSync(program)) return program;
-  mkdirSync(cache, { recursive: true });
-  // Test workers may compile at once: each writes its own file, and the rename is atomic.
-  const scratch = mkdtempSync(join(cache, 'build-'));
-  execFileSync('gcc', [...COMPILER_ARGUMENTS, '-o', join(scratch, 'runner'), source]);
-  renameSync(join(scratch, 'runner'), program);
-  rmSync(scratch, { recursive: true });
-  return program;
-}
+const buildRunner = (): string => compileOnce('runner.c', COMPILER_ARGUMENTS);
 
 /**
  * Runs `vectors` in one process and returns a result for each, in order. `emulator` is a program

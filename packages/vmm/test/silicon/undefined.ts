@@ -113,6 +113,7 @@ function undefinedRegisters(
   const unfound =
     (row.mnemonic === 'bsf' || row.mnemonic === 'bsr') && (result.rflags & 0x40) !== 0;
   if (unfound && opsize === 4) registers.set(reg, 0xffff_ffff_0000_0000n);
+  if (row.mnemonic === 'bswap' && opsize === 2) registers.set(rm, 0xffffn);
   const double = DOUBLE_SHIFTS.has(row.mnemonic) && mod === 3;
   if (double && shiftCount(vector, instruction) > opsize * 8) registers.set(rm, low);
   return registers;
