@@ -4,6 +4,7 @@
 import type { Fn } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import type { Size } from './context.ts';
+import type { SseRuntime } from './sse-runtime.ts';
 
 type BySize<T> = Readonly<Record<Size, T>>;
 
@@ -56,6 +57,23 @@ export interface SystemRuntime {
   readonly deliver: Fn<'i32'>;
 }
 
+/** 128-bit integer arithmetic; defined in integer-wide.ts. */
+export interface IntegerRuntime {
+  /** (a, b) -> upper half of the unsigned, of the signed product. */
+  readonly mulHighU: Fn<'i64'>;
+  readonly mulHighS: Fn<'i64'>;
+  /**
+   * (cpu, high, low, divisor) -> non-zero when the quotient does not fit (or the divisor is 0);
+   * else quotient and remainder are in S.scratch and S.scratch + 8.
+   */
+  readonly divideU: Fn<'i32'>;
+  readonly divideS: Fn<'i32'>;
+  /** (cpu, source, destination, bytes, log2 of the element) -> bytes copied, 0 without TLB entries. */
+  readonly copyForward: Fn<'i64'>;
+  /** (cpu, destination, bytes, pattern, log2 of its size) -> bytes filled, 0 as above. */
+  readonly fillForward: Fn<'i64'>;
+}
+
 /** Functions of the host. */
 export interface HostRuntime {
   /** () -> nanoseconds of machine time, a double: the TSC at 1 GHz. */
@@ -75,5 +93,8 @@ export interface Runtime {
   readonly memory: MemoryRuntime;
   readonly flow: FlowRuntime;
   readonly system: SystemRuntime;
+  readonly integer: IntegerRuntime;
   readonly host: HostRuntime;
+  /** Vector instructions; sse-runtime.ts. */
+  readonly sse: SseRuntime;
 }

@@ -1,0 +1,41 @@
+// The floating-point and vector half of the processor, in one place: what its semantics call, and all
+// of those semantics.
+
+import type { ModuleBuilder } from '../wasm/module.ts';
+import type { SemanticTable } from './context.ts';
+import type { Runtime } from './runtime.ts';
+import { defineSoftFloat } from './softfloat.ts';
+import { WIDE_SCRATCH_BYTES } from './softfloat-parts.ts';
+import { sseCompareSemantics } from './sse-compare.ts';
+import { sseConvertSemantics } from './sse-convert.ts';
+import { sseFloatSemantics } from './sse-float.ts';
+import { sseIntegerSemantics } from './sse-integer.ts';
+import { sseMoveSemantics } from './sse-move.ts';
+import { sseRoundSemantics } from './sse-round.ts';
+import { defineSse } from './sse-runtime.ts';
+import { sseShuffleSemantics } from './sse-shuffle.ts';
+import { S } from './state.ts';
+
+/** Where the software floating point keeps its flags and intermediate results. */
+const SCRATCH = {
+  flags: S.fpFlags,
+  signExp: S.fpScratch,
+  wide: S.nonGlobal - WIDE_SCRATCH_BYTES,
+};
+
+/** Defines in `m` what the semantics below call. */
+export function defineVector(m: ModuleBuilder): Pick<Runtime, 'sse'> {
+  const soft = defineSoftFloat(m, SCRATCH);
+  return { sse: defineSse(m, soft) };
+}
+
+/** The semantics of MMX and SSE, by mnemonic. */
+export const vectorSemantics: SemanticTable = {
+  ...sseMoveSemantics,
+  ...sseIntegerSemantics,
+  ...sseShuffleSemantics,
+  ...sseFloatSemantics,
+  ...sseCompareSemantics,
+  ...sseRoundSemantics,
+  ...sseConvertSemantics,
+};
