@@ -31,7 +31,7 @@ export interface Guest {
 }
 
 /** The command line the guest is made for: its console is the first serial port. */
-export const COMMAND_LINE = 'console=ttyS0 panic=-1';
+export const COMMAND_LINE = 'console=ttyS0';
 /** The first line of the guest's /init. */
 export const FIRST_LINE = 'init: hello from the initramfs';
 

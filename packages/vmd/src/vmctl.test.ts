@@ -1,7 +1,9 @@
 // The program itself, as built: exit status and the sentence on standard error.
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { RUN_OPTIONS } from './run-arguments.ts';
 
 const PROGRAM = fileURLToPath(new URL('../bin/vmctl.js', import.meta.url));
 
@@ -28,4 +30,14 @@ test.each([
   const { status, stderr } = vmctl(...args);
   expect(stderr).toBe(message);
   expect(status).toBe(1);
+});
+
+test('vmctl(8) documents every option of run, and no other', () => {
+  const page = readFileSync(new URL('../../../docs/man/vmctl.8', import.meta.url), 'utf8');
+  const described = page.slice(page.indexOf('.It Xo Cm run'), page.indexOf('.Sh EXIT STATUS'));
+  const flags = (pattern: RegExp): string[] =>
+    [...described.matchAll(pattern)].map((match) => match[1]!.replace(/^-/, '')).sort();
+  const names = RUN_OPTIONS.map(({ name }) => name).sort();
+  expect(flags(/^\.Op Fl (\S+)/gm)).toEqual(names);
+  expect(flags(/^\.It Fl (\S+)/gm)).toEqual(names);
 });

@@ -1,0 +1,53 @@
+// Everything a fresh clone needs before anything can run: dependencies and a build. Plain JavaScript
+// without dependencies, for the oldest Node that is supported (20.19).
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { argv, env, execPath, exit, stderr } from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+/** The repository's folder. */
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Ends the process with status 1 and a sentence. */
+export function fail(sentence) {
+  stderr.write(`${sentence}\n`);
+  exit(1);
+}
+
+/** Runs a program in the repository, its output on standard error; false when it fails. */
+function succeeds(program, args) {
+  const { status } = spawnSync(program, args, { cwd: ROOT, stdio: ['ignore', 2, 2] });
+  return status === 0;
+}
+
+/** True when package-lock.json has changed since npm installed from it. */
+function installIsStale() {
+  const installed = join(ROOT, 'node_modules', '.package-lock.json');
+  if (!existsSync(installed)) return true;
+  return statSync(join(ROOT, 'package-lock.json')).mtimeMs > statSync(installed).mtimeMs;
+}
+
+/**
+ * The Node to run with: VMM_NODE of the environment, else the current one that npm installed here,
+ * else the one that runs this. All at least 20.19 will do; newer ones run WebAssembly faster.
+ */
+export function chooseNode() {
+  if (env.VMM_NODE) return env.VMM_NODE;
+  const installed = join(ROOT, 'node_modules', '.bin', 'node');
+  // The package may be there without working, as on a C library other than glibc.
+  return existsSync(installed) && spawnSync(installed, ['-v']).status === 0 ? installed : execPath;
+}
+
+/** Installs and builds what is missing or out of date. Ends the process when it cannot. */
+export function setup() {
+  if (installIsStale() && !succeeds('npm', ['ci', '--no-audit', '--no-fund'])) {
+    fail('Cannot install the dependencies: "npm ci" failed.');
+  }
+  if (!succeeds(execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-b'])) {
+    fail('Cannot build: "tsc -b" failed.');
+  }
+}
+
+if (argv[1] === fileURLToPath(import.meta.url)) setup();
