@@ -100,14 +100,14 @@ export class Draft implements AddressState {
     const { flat, based, limited, stack16 } = Selector;
     const { mode } = this.form;
     if (mode === 64) return { ds: flat, es: flat, fs: Selector.null, gs: Selector.null, ss: flat };
-    const based100 = mode === 16 ? 80 : 25;
+    const basedPercent = mode === 16 ? 95 : 25;
     const data = (): number => {
       const choice = this.random.below(100);
-      if (choice < 3) return Selector.null;
-      if (choice < 8) return limited;
-      return this.random.percent(based100) ? based : flat;
+      if (choice < 2) return Selector.null;
+      if (choice < 5) return limited;
+      return this.random.percent(basedPercent) ? based : flat;
     };
-    const stack = this.random.percent(based100) ? this.random.pick([based, stack16]) : flat;
+    const stack = this.random.percent(basedPercent) ? this.random.pick([based, stack16]) : flat;
     return { ds: data(), es: data(), fs: data(), gs: data(), ss: stack };
   }
 

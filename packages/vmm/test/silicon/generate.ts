@@ -35,7 +35,7 @@ const AREAS: Readonly<Record<string, number>> = {
 /** The x87 instructions whose memory format follows the operand size. */
 const ENVIRONMENTS: ReadonlySet<string> = new Set(['fnsave', 'frstor', 'fnstenv', 'fldenv']);
 
-const SEGMENT_PREFIXES = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
+const SEGMENT_COUNT = 6;
 const ATTEMPTS_MAX = 20;
 
 /** Makes vectors for one set of features, those that decode. */
@@ -104,7 +104,7 @@ const usesMemory = ({ type }: { type: keyof typeof operandShapes }): boolean =>
   operandShapes[type].memorySize !== undefined;
 
 const chooseSegment = (random: Random): number =>
-  random.percent(70) ? -1 : random.below(SEGMENT_PREFIXES.length);
+  random.percent(80) ? -1 : random.below(SEGMENT_COUNT);
 
 /** What the operands of `row` are, by its mnemonic, as a rule. */
 function chooseStyle(row: Row, random: Random): ValueStyle {

@@ -331,14 +331,34 @@ const codeSelector = (random: Random): number =>
     ? random.pick([Selector.code64, Selector.code32, Selector.code16])
     : random.pick(SELECTORS);
 
-/** An operand of far JMP and CALL in memory, or in the instruction. */
-function farTarget(draft: Draft): void {
+/** A target of a near branch: canonical or at most 32 bits as a rule, in the code region or not. */
+function nearTarget(draft: Draft): bigint {
+  const { random } = draft;
+  const choice = random.below(100);
+  if (choice < 50) return codeTarget(random);
+  if (choice < 70) return random.bits(16);
+  if (choice < 80) return random.bits(32);
+  if (choice < 85) return random.bits(47);
+  if (choice < 90) return BigInt.asUintN(64, -random.bits(31) - 1n);
+  return random.bits(56) | (1n << 63n);
+}
+
+function nearReturn(draft: Draft): void {
+  const { opsize } = draft.instruction;
+  const linear = low(draft, RSP, stackBytes(draft)) + segmentBase(draft, 2);
+  draft.patchNumber(linear, BigInt.asUintN(opsize * 8, nearTarget(draft)), opsize);
+}
+
+/** The operand of an indirect JMP or CALL, near or far, or the far one in the instruction. */
+function branchTarget(draft: Draft): void {
   const { row, opsize } = draft.instruction;
   const { type } = row.operands[0];
   const offset = codeTarget(draft.random);
   const selector = BigInt(codeSelector(draft.random));
   const size = operandBytes('v', opsize, draft.form.mode / 8);
-  if (type === 'mfar') {
+  if (type === 'rmv') {
+    setOperand(draft, BigInt.asUintN(size * 8, nearTarget(draft)), size);
+  } else if (type === 'mfar') {
     const linear = operandLinear(draft);
     draft.patchNumber(linear, offset, size);
     draft.patchNumber(linear + BigInt(size), selector, 2);
@@ -419,8 +439,9 @@ const setups: Readonly<Record<string, (draft: Draft) => void>> = {
   wrgsbase: base,
   retf: farFrame(2),
   iret: farFrame(5),
-  jmp: farTarget,
-  call: farTarget,
+  jmp: branchTarget,
+  call: branchTarget,
+  ret: nearReturn,
 };
 
 const MODERATE: ReadonlySet<string> = new Set([
