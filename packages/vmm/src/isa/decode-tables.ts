@@ -1,10 +1,11 @@
 // Decoder tables, built from the rows for one set of features: which row has these bytes.
 //
-// A slot is a code size (64-bit or not), an operand size (2, 4, 8), an opcode map, a prefix (none, 66,
-// F3, F2) and an opcode byte. It holds nothing, a row, or a group of 72 cells that the ModRM byte
-// selects from: memory forms by ModRM.reg, register forms by ModRM.reg and rm. Where several rows
-// have the same bytes, one must be a special case of the others in every respect (REX.W over any
-// operand size, F3 over any prefix, /digit over /r ...); it wins. Anything else is a defect in the rows.
+// A slot is a code size (64-bit or not), an operand size (2, 4, 8), an opcode map, a prefix (none,
+// 66, F3, F2) and an opcode byte. It holds nothing, a row, or a group of 72 cells that the ModRM
+// byte selects from: memory forms by ModRM.reg, register forms by ModRM.reg and rm. Where several
+// rows have the same bytes, one must be a special case of the others in every respect (REX.W over
+// any operand size, F3 over any prefix, /digit over /r ...); it wins. Anything else is a defect in
+// the rows.
 
 import { assert } from '../base/assert.ts';
 import { operandShapes } from './operand.ts';
@@ -42,8 +43,10 @@ export interface Layout {
   readonly byteSized: boolean;
   /** Operand size in 64-bit code when neither 66 nor REX.W says otherwise: 4, or 8. */
   readonly longSize: 4 | 8;
-  /** Operand size in 64-bit code with 66: 2, or 8 for near branches. */
-  readonly shortSize: 2 | 8;
+  /** Operand size in 64-bit code with 66: 2, 8 for near branches, 4 where 66 is the opcode's. */
+  readonly shortSize: 2 | 4 | 8;
+  /** Operand size in other code: 4 whenever 66 is part of the opcode. */
+  readonly alwaysFour: boolean;
   /** Greatest operand size: 8, or 4 for port I/O. */
   readonly sizeMax: 4 | 8;
   /** Which bits of reg and rm number a register: 15 with REX, 7 for MMX, segments, x87. */
@@ -69,7 +72,9 @@ export interface DecodeTables {
   readonly layouts: readonly Layout[];
 }
 
-/** Builds the tables for the rows whose feature is in `features`; throws if two rows are ambiguous. */
+/**
+ * Builds the tables for the rows whose feature is in `features`; throws if two rows are ambiguous.
+ */
 export function buildTables(rows: readonly Row[], features: ReadonlySet<Feature>): DecodeTables {
   const present = rows.filter(({ feature }) => feature === undefined || features.has(feature));
   const candidates = candidatesBySlot(present);
@@ -211,7 +216,8 @@ function layoutOf(row: Row, withRexB: Row | undefined): Layout {
     lockable: row.lockable,
     byteSized: opsizeRule === 'byte',
     longSize: opsizeRule === 'd64' || opsizeRule === 'f64' ? 8 : 4,
-    shortSize: opsizeRule === 'f64' ? 8 : 2,
+    shortSize: encoding.prefix === '66' ? 4 : opsizeRule === 'f64' ? 8 : 2,
+    alwaysFour: encoding.prefix === '66',
     sizeMax: opsizeRule === 'z' ? 4 : 8,
     regMask: extensible(reg && operandShapes[reg.type].file) ? 15 : 7,
     rmMask: extensible(rm && operandShapes[rm.type].file) ? 15 : 7,

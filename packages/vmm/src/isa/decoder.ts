@@ -1,6 +1,6 @@
-// The instruction decoder: prefixes, opcode, ModRM, SIB, displacement, immediate. SDM vol. 2A, 2.1 and
-// 2.2.1. Table driven and without allocation. VEX, EVEX, XOP and 3DNow! are not decoded: their bytes
-// are invalid where they are not LDS, LES, BOUND or POP.
+// The instruction decoder: prefixes, opcode, ModRM, SIB, displacement, immediate. SDM vol. 2A, 2.1
+// and 2.2.1. Table driven and without allocation. VEX, EVEX, XOP and 3DNow! are not decoded: their
+// bytes are invalid where they are not LDS, LES, BOUND or POP.
 
 import {
   buildTables,
@@ -32,7 +32,9 @@ byteKinds[0xf0] = KIND.lock;
 byteKinds[0xf2] = byteKinds[0xf3] = KIND.repeat;
 for (const prefix of [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]) byteKinds[prefix] = KIND.segment;
 
-/** Base and index of the 16-bit addressing forms (SDM vol. 2A, table 2-1); BX 3, BP 5, SI 6, DI 7. */
+/**
+ * Base and index of the 16-bit addressing forms (SDM vol. 2A, table 2-1); BX 3, BP 5, SI 6, DI 7.
+ */
 const base16 = [3, 3, 5, 5, 6, 7, 5, 3];
 const index16 = [6, 7, 6, 7, -1, -1, -1, -1];
 
@@ -110,14 +112,7 @@ export class Decoder {
 
     const wide = (out.rex & 8) !== 0;
     const size = wide ? 2 : out.opsizePrefix === (mode !== 2) ? 0 : 1;
-    const variant =
-      out.rep === 0xf3
-        ? VARIANT.F3
-        : out.rep === 0xf2
-          ? VARIANT.F2
-          : out.opsizePrefix
-            ? VARIANT.P66
-            : VARIANT.NP;
+    const variant = prefixVariant(out);
     let found = this.tables.slots[slotOf(mode === 8 ? 1 : 0, size, map, variant, opcode)];
     if (found < 0) {
       if (at >= end) return short;
@@ -199,11 +194,19 @@ function decodePrefixes(
   return SHORT;
 }
 
-/** Operand size in bytes from its class (0, 1, 2: two, four, eight bytes) and the row's own rule. */
+/** Which mandatory prefix stands: F2 and F3, the last of them, before 66 (SDM vol. 2A, 2.1.2). */
+function prefixVariant({ rep, opsizePrefix }: Instruction): number {
+  if (rep !== 0) return rep === 0xf3 ? VARIANT.F3 : VARIANT.F2;
+  return opsizePrefix ? VARIANT.P66 : VARIANT.NP;
+}
+
+/**
+ * Operand size in bytes from its class (0, 1, 2: two, four, eight bytes) and the row's own rule.
+ */
 function effectiveOpsize(layout: Layout, size: number, mode: CodeMode): 1 | 2 | 4 | 8 {
   if (layout.byteSized) return 1;
   if (size === 2) return layout.sizeMax;
-  if (mode !== 8) return size === 0 ? 2 : 4;
+  if (mode !== 8) return size === 0 && !layout.alwaysFour ? 2 : 4;
   return size === 0 ? layout.shortSize : layout.longSize;
 }
 

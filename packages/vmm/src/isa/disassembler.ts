@@ -1,4 +1,5 @@
-// Decoded instructions as text, in the Intel syntax of GNU objdump (-M intel,intel64), for debugging.
+// Decoded instructions as text, in the Intel syntax of GNU objdump (-M intel,intel64), for
+// debugging.
 //
 // Not reproduced: the names objdump gives to prefixes that have no effect (data16, rex.W, cs), save
 // LOCK and the repeat prefixes. Condition codes follow SDM vol. 1, appendix B.
@@ -33,10 +34,27 @@ const sizedNames: Readonly<Record<string, readonly [string, string, string]>> = 
 // biome-ignore format: a list, not a column
 const suffixed: ReadonlySet<string> = new Set([
   'pusha', 'popa', 'pushf', 'popf', 'enter', 'leave', 'retf', 'iret', 'ret',
+  'fldenv', 'fnstenv', 'fnsave', 'frstor',
 ]);
 
 /** Those with 16-byte memory operands that are not XMM values. */
 const octets: ReadonlySet<string> = new Set(['cmpxchg16b', 'invept', 'invvpid']);
+
+/** What REX.W adds to names. */
+const wideSuffixes: Readonly<Record<string, string>> = {
+  fxsave: '64',
+  fxrstor: '64',
+  xsave: '64',
+  xrstor: '64',
+  xsaveopt: '64',
+  xsavec: '64',
+  xsaves: '64',
+  xrstors: '64',
+  pcmpestrm: 'q',
+  pcmpestri: 'q',
+  iret: 'q',
+  retf: 'q',
+};
 
 /** Memory operands that objdump shows without a size. */
 const unsized: ReadonlySet<string> = new Set(['lddqu', 'invpcid']);
@@ -99,6 +117,7 @@ function mnemonicText({ row, opsize, addrSize, codeSize, opsizePrefix }: Instruc
 
 /** `w`, `d` or `q` where neither the operands nor the mode tell the operand size. */
 function sizeSuffix({ mnemonic, operands }: Row, opsize: number, codeSize: number): string {
+  if (opsize === 8) return wideSuffixes[mnemonic] ?? '';
   const stack = mnemonic === 'push' || mnemonic === 'pop';
   const opaque = suffixed.has(mnemonic) || (stack && !operandShapes[operands[0].type].registerSize);
   const segment = stack && operandShapes[operands[0].type].file === 'seg';
@@ -107,8 +126,7 @@ function sizeSuffix({ mnemonic, operands }: Row, opsize: number, codeSize: numbe
   if (table) return opsize === 2 ? 'w' : 'd';
   if (!opaque && !segment && !near) return '';
   if (opsize === 2) return codeSize === 2 ? '' : 'w';
-  if (opsize === 4) return codeSize === 2 ? 'd' : '';
-  return mnemonic === 'iret' || mnemonic === 'retf' ? 'q' : '';
+  return codeSize === 2 ? 'd' : '';
 }
 
 /** A name that says what the immediate would: CMPEQPS, PCLMULLQHQDQ; else undefined. */
@@ -219,7 +237,9 @@ function effectiveAddress(instruction: Instruction): string {
   return `[${parts.join('+')}${shown ? tail : ''}]`;
 }
 
-/** A SIB byte without an index is shown as riz when a plain form would have done, as objdump does. */
+/**
+ * A SIB byte without an index is shown as riz when a plain form would have done, as objdump does.
+ */
 function hasNoIndexMark({ base, index, sib }: Instruction): boolean {
   if (sib < 0 || index >= 0) return false;
   return (base & 7) !== 4 && base >= 0;

@@ -1,5 +1,6 @@
 // The reverse of the decoder: the bytes of a row with chosen operands. For generated tests (against
-// the host processor and against other disassemblers) and small guest programs. SDM vol. 2A, 2.1, 2.2.
+// the host processor and against other disassemblers) and small guest programs. SDM vol. 2A, 2.1,
+// 2.2.
 
 import { assert } from '../base/assert.ts';
 import { BASE_RIP, type CodeMode } from './instruction.ts';
@@ -42,7 +43,9 @@ export interface EncodingFields {
 const segmentPrefixes = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
 const rm16Forms = ['3,6', '3,7', '5,6', '5,7', '6,-1', '7,-1', '5,-1', '3,-1'];
 
-/** The bytes of `row` with these operands. It must exist in `fields.mode` with that operand size. */
+/**
+ * The bytes of `row` with these operands. It must exist in `fields.mode` with that operand size.
+ */
 export function encode(row: Row, fields: EncodingFields): Uint8Array {
   const { encoding } = row;
   const { mode } = fields;
@@ -70,15 +73,22 @@ export function encode(row: Row, fields: EncodingFields): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** The operand sizes in which `row` exists in `mode`; only the plainest if they are all the same. */
+/**
+ * The operand sizes in which `row` exists in `mode`; only the plainest if they are all the same.
+ */
 export function opsizesOf(row: Row, mode: CodeMode): readonly (2 | 4 | 8)[] {
-  const { onlyOpsize } = row.encoding;
+  const { onlyOpsize, prefix } = row.encoding;
   if (row.modes === (mode === 8 ? 'not64' : 'only64')) return [];
   if (onlyOpsize !== 0) return onlyOpsize === 8 && mode !== 8 ? [] : [onlyOpsize];
+  // Where 66 is forbidden or part of the opcode, it cannot choose.
+  const plain = prefix === '66' ? 4 : mode === 2 ? 2 : 4;
+  if (prefix === 'NP' || prefix === '66') {
+    return row.opsizeRule === 'v' && mode === 8 ? [plain, 8] : [plain];
+  }
   switch (row.opsizeRule) {
     case 'byte':
     case 'none':
-      return [mode === 2 ? 2 : 4];
+      return [plain];
     case 'f64':
       return mode === 8 ? [8] : [2, 4];
     case 'd64':
@@ -97,7 +107,7 @@ function effectiveOpsize(row: Row, fields: EncodingFields): number {
 }
 
 function needsOpsizePrefix(row: Row, opsize: number, mode: CodeMode): boolean {
-  if (row.encoding.prefix === 'NP' || opsize === 8) return false;
+  if (row.encoding.prefix === 'NP' || row.encoding.prefix === '66' || opsize === 8) return false;
   return (opsize === 2) !== (mode === 2);
 }
 

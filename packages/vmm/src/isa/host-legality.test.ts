@@ -1,5 +1,6 @@
-// The decoder against the processor that runs this test: which bytes are instructions, and where LOCK
-// is allowed. All opcodes of the maps 0F, 0F 38 and 0F 3A, with every mandatory prefix and REX.W.
+// The decoder against the processor that runs this test: which bytes are instructions, and where
+// LOCK is allowed. All opcodes of the maps 0F, 0F 38 and 0F 3A, with every mandatory prefix and
+// REX.W.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -43,7 +44,9 @@ function hostFeatures(): Feature[] {
   return featureNames.filter((name) => flags.has(spelling[name] ?? name));
 }
 
-/** What must not run: system calls, branches, and what loses the stack, a segment or the FS base. */
+/**
+ * What must not run: system calls, branches, and what loses the stack, a segment or the FS base.
+ */
 function mustNotRun(map: string, opcode: number, reg: number, modrm: number): boolean {
   if (map === '') {
     const arithmetic = opcode < 0x40 && (opcode & 7) < 6;
@@ -57,8 +60,8 @@ function mustNotRun(map: string, opcode: number, reg: number, modrm: number): bo
   if ((opcode >= 0x80 && opcode < 0x90) || (opcode >= 0xc8 && opcode < 0xd0)) return true;
   // biome-ignore format: a list, not a column
   const others = [
-    0x01, 0x05, 0x07, 0x0b, 0x0f, 0x34, 0x35, 0x37, 0x38, 0x3a, 0xa0, 0xa1, 0xa8, 0xa9, 0xaa, 0xb2, 0xb4,
-    0xb5, 0xb9, 0xff,
+    0x01, 0x05, 0x07, 0x0b, 0x0f, 0x34, 0x35, 0x37, 0x38, 0x3a, 0xa0, 0xa1, 0xa8, 0xa9, 0xaa, 0xb2,
+    0xb4, 0xb5, 0xb9, 0xff,
   ];
   return others.includes(opcode);
 }

@@ -38,7 +38,9 @@ export interface Instruction {
   rep: 0 | 0xf2 | 0xf3;
   /** 66 was there, whatever it meant. */
   opsizePrefix: boolean;
-  /** The last segment prefix, 0..5 = ES CS SS DS FS GS, or -1. 64-bit code ignores those below FS. */
+  /**
+   * The last segment prefix, 0..5 = ES CS SS DS FS GS, or -1. 64-bit code ignores those below FS.
+   */
   segmentOverride: number;
   /** The segment of the memory operand (x operand for strings): override or default, 0..5. */
   segment: number;
@@ -48,7 +50,9 @@ export interface Instruction {
   rexPresent: boolean;
   /** ModRM.mod: 3 is the register form; also 3 for rows without ModRM. */
   mod: number;
-  /** ModRM.reg with REX.R (general, XMM, control, debug registers); without for MMX and segments. */
+  /**
+   * ModRM.reg with REX.R (general, XMM, control, debug registers); without for MMX and segments.
+   */
   reg: number;
   /** ModRM.rm with REX.B when `mod` is 3, or the register of an opcode + r row. */
   rm: number;

@@ -1,5 +1,5 @@
-// The operand types in numbers: which registers, how many bytes, how encoded. One table that the row
-// parser, the disassembler, the encoder and the execution engines share.
+// The operand types in numbers: which registers, how many bytes, how encoded. One table that the
+// row parser, the disassembler, the encoder and the execution engines share.
 
 import type { ImmediateCode, OperandType } from './row.ts';
 
@@ -41,8 +41,10 @@ const fixed = (file: RegisterFile, registerSize: Size, number: number): OperandS
 /** The shape of each operand type. */
 // biome-ignore format: one line per family, as in row.ts
 export const operandShapes: Readonly<Record<OperandType, OperandShape>> = {
-  r8: reg('gpr', 1), r16: reg('gpr', 2), r32: reg('gpr', 4), r64: reg('gpr', 8), rv: reg('gpr', 'v'),
-  rm8: rm('gpr', 1), rm16: rm('gpr', 2), rm32: rm('gpr', 4), rm64: rm('gpr', 8), rmv: rm('gpr', 'v'),
+  r8: reg('gpr', 1), r16: reg('gpr', 2), r32: reg('gpr', 4), r64: reg('gpr', 8),
+  rv: reg('gpr', 'v'),
+  rm8: rm('gpr', 1), rm16: rm('gpr', 2), rm32: rm('gpr', 4), rm64: rm('gpr', 8),
+  rmv: rm('gpr', 'v'),
   'r32/m8': rm('gpr', 4, 1), 'r32/m16': rm('gpr', 4, 2), 'rv/m16': rm('gpr', 'v', 2),
   m: mem(0), m8: mem(1), m16: mem(2), m32: mem(4), m64: mem(8), m80: mem(10), m128: mem(16),
   mv: mem('v'), mfar: mem('far'), mpair: mem('pair'), mdt: mem('dt'),

@@ -1,14 +1,21 @@
-// Reads rows in the notation of SDM vol. 2 into Row records, and refuses what does not hold together.
+// Reads rows in the notation of SDM vol. 2 into Row records; refuses what does not hold together.
 //
 //   add   rw:rmv   r:immz   81 /0 iz   CPAZSO   lock
 //
-// Columns are two or more blanks apart: mnemonic; operands, with access; encoding; flags; traits. Both
-// last ones may be absent, and `-` says "no flags". A line `[traits]` gives traits to the rows below.
+// Columns are two or more blanks apart: mnemonic; operands, with access; encoding; flags; traits.
+// The last two may be absent, and `-` says "no flags". A line `[traits]` gives traits to the rows
+// below it.
 //
-// Encoding: NP NFx 66 F3 F2 (mandatory prefix), o16 o32 REX.W (demanded operand size), opcode bytes, of
-// which the last may be a whole ModRM byte (0F 01 F8), `+r` register, `+i` eight ModRM bytes, `+cc`
-// sixteen conditions; /r or /digit; immediates ib iw iz iv, branch offsets cb cz cp, `mo` for moffs.
+// Encoding: NP NFx 66 F3 F2 (mandatory prefix), o16 o32 REX.W (demanded operand size), opcode
+// bytes, of which the last may be a whole ModRM byte (0F 01 F8), `+r` register, `+i` eight ModRM
+// bytes, `+cc` sixteen conditions; /r or /digit; immediates ib iw iz iv, branch offsets cb cz cp,
+// `mo` for moffs.
 // Flags: CPAZSO written, ?C read, ~A undefined, letters as in flags.ts; ?cc those of the condition.
+//
+// Traits: a feature of row.ts; lock (takes LOCK), rep and repz (repeat by count; also by ZF), keep
+// (may leave the flags alone), end (ends a basic block), fault (may fault besides by memory), cpl0,
+// protected (#UD in real mode), only64, not64, v d64 f64 z (operand size rules, see OpsizeRule),
+// unaligned (16 bytes at any address), rexb0 (not with REX.B), x87 mmx sse (register state used).
 
 import { assert } from '../base/assert.ts';
 import { CF, flagLetters, OF, PF, SF, ZF } from './flags.ts';
@@ -38,8 +45,8 @@ const features: ReadonlySet<string> = new Set(featureNames);
 
 // biome-ignore format: a list, not a column
 const traitNames: ReadonlySet<string> = new Set([
-  'lock', 'rep', 'repz', 'keep', 'end', 'fault', 'cpl0', 'protected', 'only64', 'not64', 'd64', 'f64',
-  'z', 'v', 'unaligned', 'rexb0', 'x87', 'mmx', 'sse',
+  'lock', 'rep', 'repz', 'keep', 'end', 'fault', 'cpl0', 'protected', 'only64', 'not64',
+  'v', 'd64', 'f64', 'z', 'unaligned', 'rexb0', 'x87', 'mmx', 'sse',
 ]);
 
 const prefixRules: ReadonlySet<string> = new Set(['NFx', 'NP', '66', 'F3', 'F2']);
@@ -55,7 +62,10 @@ const immediateCodes: ReadonlySet<string> = new Set([
   'mo',
 ]);
 
-/** Parses the rows of `texts`, in order; throws AssertionError for a row that does not hold together. */
+/**
+ * Parses the rows of `texts`, in order; throws AssertionError for a row that does not hold
+ * together.
+ */
 export function parseRows(texts: readonly string[]): Row[] {
   const drafts: Omit<Row, 'id'>[] = [];
   for (const text of texts) {

@@ -1,6 +1,6 @@
-// Random instructions from the rows: the material of generated tests. The caller limits the choice as
-// far as it must (a memory operand at one address, no stack pointer as data); what it leaves open is
-// drawn from its random source, so that a seed repeats a run.
+// Random instructions from the rows: the material of generated tests. The caller limits the choice
+// as far as it must (a memory operand at one address, no stack pointer as data); what it leaves
+// open is drawn from its random source, so that a seed repeats a run.
 
 import { registersAllowed } from './decode-tables.ts';
 import { type EncodingFields, encode, type MemoryFields, opsizesOf } from './encoder.ts';
@@ -58,8 +58,8 @@ export function formsOf(row: Row, mode: CodeMode): RowForm[] {
 }
 
 /**
- * Yields `count` random encodings of each form of `row` in `mode` that `limits` admits; nothing if the
- * row does not exist there.
+ * Yields `count` random encodings of each form of `row` in `mode` that `limits` admits; nothing if
+ * the row does not exist there.
  */
 export function* encodingsOf(
   row: Row,

@@ -12,8 +12,8 @@ export type OperandType =
   | 'r8' | 'r16' | 'r32' | 'r64' | 'rv'
   | 'rm8' | 'rm16' | 'rm32' | 'rm64' | 'rmv'
   | 'r32/m8' | 'r32/m16' | 'rv/m16'
-  // Memory only. `m`: an address, or an area whose length the instruction defines; `mfar`: offset of
-  // operand size, then a 16-bit selector; `mpair`: two values of operand size (BOUND); `mdt`: a
+  // Memory only. `m`: an address, or an area whose length the instruction defines; `mfar`: offset
+  // of operand size, then a 16-bit selector; `mpair`: two values of operand size (BOUND); `mdt`: a
   // 16-bit limit and a base of 4 bytes (8 in 64-bit mode).
   | 'm' | 'm8' | 'm16' | 'm32' | 'm64' | 'm80' | 'm128' | 'mv' | 'mfar' | 'mpair' | 'mdt'
   // Memory at an offset in the instruction; memory at seg:rSI (x) and at ES:rDI (y).
@@ -21,7 +21,8 @@ export type OperandType =
   // Immediates. `imm8s`: sign-extended to the operand size; `imm8`: zero-extended; `immz`: 2 or 4
   // bytes, sign-extended; `immv`: 2, 4 or 8 bytes; `far`: offset of operand size, and selector.
   | 'imm8' | 'imm8s' | 'imm16' | 'immz' | 'immv' | 'rel8' | 'relz' | 'far'
-  // Fixed operands: `av` is the accumulator of operand size; `one` the constant of the D0/D1 shifts.
+  // Fixed operands: `av` is the accumulator of operand size; `one` the constant of the D0/D1
+  // shifts.
   | 'al' | 'ax' | 'av' | 'cl' | 'dx' | 'one' | 'xmm0' | 'st0'
   | 'es' | 'cs' | 'ss' | 'ds' | 'fs' | 'gs'
   // Other register files.
@@ -33,8 +34,8 @@ export type OperandType =
 export type Access = 'r' | 'w' | 'rw' | 'a';
 
 /**
- * Where the bits of an operand are: ModRM.reg, ModRM.rm (with memory fields when `mod` is not 3), the
- * low three bits of the opcode (delivered in `rm`), `imm`, the second immediate, `disp` as an
+ * Where the bits of an operand are: ModRM.reg, ModRM.rm (with memory fields when `mod` is not 3),
+ * the low three bits of the opcode (delivered in `rm`), `imm`, the second immediate, `disp` as an
  * absolute offset, or nowhere (fixed by the opcode).
  */
 export type Place = 'reg' | 'rm' | 'opcode' | 'imm' | 'imm2' | 'moffs' | 'fixed';
@@ -47,15 +48,15 @@ export interface Operand {
 }
 
 /**
- * The prefixes a row wants (SDM vol. 2A, 3.1.1.1). `any`: F2 and F3 are ignored, 66 is operand size;
- * `NFx`: no F2 or F3; `NP`: none of the three; else that one is part of the opcode.
+ * The prefixes a row wants (SDM vol. 2A, 3.1.1.1). `any`: F2 and F3 are ignored, 66 is operand
+ * size; `NFx`: no F2 or F3; `NP`: none of the three; else that one is part of the opcode.
  */
 export type PrefixRule = 'any' | 'NFx' | 'NP' | '66' | 'F3' | 'F2';
 
 /**
  * An immediate's encoding, in the letters of the encoding column: `b` one byte, `w` two, `z` two or
- * four, `v` two, four or eight by operand size; `i` a value, `c` a branch offset; `cp` a far pointer;
- * `mo` an offset of address size.
+ * four, `v` two, four or eight by operand size; `i` a value, `c` a branch offset; `cp` a far
+ * pointer; `mo` an offset of address size.
  */
 export type ImmediateCode = 'ib' | 'iw' | 'iz' | 'iv' | 'cb' | 'cz' | 'cp' | 'mo';
 
@@ -70,7 +71,9 @@ export interface Encoding {
   readonly opcode: number;
   /** Register number in the low three bits of the opcode. */
   readonly plusR: boolean;
-  /** There is a ModRM byte. With `digit` -1 its reg field is an operand (or ignored: SETcc, NOP). */
+  /**
+   * There is a ModRM byte. With `digit` -1 its reg field is an operand (or ignored: SETcc, NOP).
+   */
   readonly modrm: boolean;
   /** ModRM.reg as opcode extension, or -1. */
   readonly digit: number;
@@ -103,7 +106,9 @@ export type OpsizeRule =
   /** As `v`, but REX.W leaves it at 4 (IN, OUT, INS, OUTS). */
   | 'z';
 
-/** Register state the instruction uses, hence its #NM/#UD conditions (CR0.EM, CR0.TS, CR4.OSFXSR). */
+/**
+ * Register state the instruction uses, hence its #NM/#UD conditions (CR0.EM, CR0.TS, CR4.OSFXSR).
+ */
 export type Unit = 'integer' | 'x87' | 'mmx' | 'sse' | 'sse+mmx';
 
 /** The features a row may depend on, named after their CPUID bits. */
@@ -111,8 +116,8 @@ export type Unit = 'integer' | 'x87' | 'mmx' | 'sse' | 'sse+mmx';
 export const featureNames = [
   'fpu', 'mmx', 'sse', 'sse2', 'sse3', 'ssse3', 'sse4_1', 'sse4_2', 'aes', 'pclmulqdq', 'sha',
   'popcnt', 'lzcnt', 'bmi1', 'movbe', 'adx', 'cx8', 'cx16', 'fxsr', 'xsave', 'xsaveopt', 'xsavec',
-  'xsaves', 'tsc', 'rdtscp', 'msr', 'sep', 'syscall', 'rdrand', 'rdseed', 'fsgsbase', 'smap', 'invpcid',
-  'monitor', 'clfsh', 'clflushopt', 'clwb', 'prefetchw', 'vmx', 'svm',
+  'xsaves', 'tsc', 'rdtscp', 'msr', 'sep', 'syscall', 'rdrand', 'rdseed', 'fsgsbase', 'smap',
+  'invpcid', 'monitor', 'clfsh', 'clflushopt', 'clwb', 'prefetchw', 'vmx', 'svm',
 ] as const;
 export type Feature = (typeof featureNames)[number];
 
@@ -135,7 +140,9 @@ export interface Row {
   readonly flagsRead: number;
   readonly flagsWritten: number;
   readonly flagsUndefined: number;
-  /** True when the instruction may leave all flags alone after all (a shift by zero, REP with 0). */
+  /**
+   * True when the instruction may leave all flags alone after all (a shift by zero, REP with 0).
+   */
   readonly flagsKept: boolean;
   readonly opsizeRule: OpsizeRule;
   /** Code sizes in which the row exists. */
@@ -146,9 +153,13 @@ export interface Row {
   /** LOCK allowed (with a memory destination). */
   readonly lockable: boolean;
   readonly rep: RepKind;
-  /** Nothing after it belongs to the same basic block: branches, and what changes mode or mapping. */
+  /**
+   * Nothing after it belongs to the same basic block: branches, and what changes mode or mapping.
+   */
   readonly endsBlock: boolean;
-  /** It can raise an exception of its own: memory or stack access, privilege, division, x87, SIMD. */
+  /**
+   * It can raise an exception of its own: memory or stack access, privilege, division, x87, SIMD.
+   */
   readonly mayFault: boolean;
   /** #GP(0) unless CPL is 0. */
   readonly cpl0: boolean;

@@ -55,15 +55,15 @@ export const move: string = `
   push    r:imm8s             6A ib              -          d64
   pop     w:rmv               8F /0              -          d64
   pop     w:rv                58+r               -          d64
-  push    r:es                06                 -          not64 fault
-  push    r:cs                0E                 -          not64 fault
-  push    r:ss                16                 -          not64 fault
-  push    r:ds                1E                 -          not64 fault
+  push    r:es                06                 -          v not64 fault
+  push    r:cs                0E                 -          v not64 fault
+  push    r:ss                16                 -          v not64 fault
+  push    r:ds                1E                 -          v not64 fault
   push    r:fs                0F A0              -          d64
   push    r:gs                0F A8              -          d64
-  pop     w:es                07                 -          not64 end
-  pop     w:ss                17                 -          not64 end
-  pop     w:ds                1F                 -          not64 end
+  pop     w:es                07                 -          v not64 end
+  pop     w:ss                17                 -          v not64 end
+  pop     w:ds                1F                 -          v not64 end
   pop     w:fs                0F A1              -          d64 end
   pop     w:gs                0F A9              -          d64 end
   pusha                       60                 -          v not64 fault

@@ -156,8 +156,8 @@ export const sseInteger: string = `
 
 [sse4_2]
   pcmpgtq          rw:xmm      r:xmm/m128          66 0F 38 37 /r
-  pcmpestrm        r:xmm       r:xmm/m128  r:imm8  66 0F 3A 60 /r ib        CPAZSO  unaligned
-  pcmpestri        r:xmm       r:xmm/m128  r:imm8  66 0F 3A 61 /r ib        CPAZSO  unaligned
+  pcmpestrm        r:xmm       r:xmm/m128  r:imm8  66 0F 3A 60 /r ib        CPAZSO  v unaligned
+  pcmpestri        r:xmm       r:xmm/m128  r:imm8  66 0F 3A 61 /r ib        CPAZSO  v unaligned
   pcmpistrm        r:xmm       r:xmm/m128  r:imm8  66 0F 3A 62 /r ib        CPAZSO  unaligned
   pcmpistri        r:xmm       r:xmm/m128  r:imm8  66 0F 3A 63 /r ib        CPAZSO  unaligned
 

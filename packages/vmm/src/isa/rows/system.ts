@@ -31,10 +31,10 @@ export const system: string = `
   lsl          rw:rv     r:rm16  0F 03 /r           Z
   arpl         rw:rm16   r:r16   63 /r              Z        not64
 []
-  sgdt         w:mdt             0F 01 /0           -        fault
-  sidt         w:mdt             0F 01 /1           -        fault
-  lgdt         r:mdt             0F 01 /2           -        cpl0 end
-  lidt         r:mdt             0F 01 /3           -        cpl0 end
+  sgdt         w:mdt             0F 01 /0           -        v fault
+  sidt         w:mdt             0F 01 /1           -        v fault
+  lgdt         r:mdt             0F 01 /2           -        v cpl0 end
+  lidt         r:mdt             0F 01 /3           -        v cpl0 end
   smsw         w:rv/m16          0F 01 /4           -        fault
   lmsw         r:rm16            0F 01 /6           -        cpl0 end
   invlpg       a:m               0F 01 /7           -        cpl0 end
@@ -110,20 +110,20 @@ export const system: string = `
   clwb         r:m8              66 0F AE /6
 
 [fxsr]
-  fxsave       w:m               NP 0F AE /0
-  fxrstor      r:m               NP 0F AE /1
+  fxsave       w:m               NP 0F AE /0        -        v
+  fxrstor      r:m               NP 0F AE /1        -        v
 [xsave]
-  xsave        rw:m              NP 0F AE /4
-  xrstor       r:m               NP 0F AE /5
+  xsave        rw:m              NP 0F AE /4        -        v
+  xrstor       r:m               NP 0F AE /5        -        v
   xgetbv                         NP 0F 01 D0        -        fault
   xsetbv                         NP 0F 01 D1        -        cpl0 end
 [xsaveopt]
-  xsaveopt     rw:m              NP 0F AE /6
+  xsaveopt     rw:m              NP 0F AE /6        -        v
 [xsavec]
-  xsavec       w:m               NP 0F C7 /4
+  xsavec       w:m               NP 0F C7 /4        -        v
 [xsaves]
-  xsaves       w:m               NP 0F C7 /5        -        cpl0
-  xrstors      r:m               NP 0F C7 /3        -        cpl0
+  xsaves       w:m               NP 0F C7 /5        -        v cpl0
+  xrstors      r:m               NP 0F C7 /3        -        v cpl0
 
 [vmx protected]
   vmcall                         NP 0F 01 C1        CPAZSO   end fault

@@ -27,9 +27,9 @@ export const x87: string = `
   fld       r:m32          D9 /0
   fst       w:m32          D9 /2
   fstp      w:m32          D9 /3
-  fldenv    r:m            D9 /4
+  fldenv    r:m            D9 /4    -       z
   fldcw     r:m16          D9 /5
-  fnstenv   w:m            D9 /6
+  fnstenv   w:m            D9 /6    -       z
   fnstcw    w:m16          D9 /7
   fld       r:sti          D9 C0+i
   fxch      rw:sti         D9 C8+i
@@ -110,8 +110,8 @@ export const x87: string = `
   fld       r:m64          DD /0
   fst       w:m64          DD /2
   fstp      w:m64          DD /3
-  frstor    r:m            DD /4
-  fnsave    w:m            DD /6
+  frstor    r:m            DD /4    -       z
+  fnsave    w:m            DD /6    -       z
   fnstsw    w:m16          DD /7
   ffree     w:sti          DD C0+i
   fxch      rw:sti         DD C8+i
