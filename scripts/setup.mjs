@@ -16,10 +16,24 @@ export function fail(sentence) {
   exit(1);
 }
 
-/** Runs a program in the repository, its output on standard error; false when it fails. */
-function succeeds(program, args) {
-  const { status } = spawnSync(program, args, { cwd: ROOT, stdio: ['ignore', 2, 2] });
+/** Runs a program in the repository, its output going to `output`; false when it fails. */
+function succeeds(program, args, output = 2) {
+  const { status } = spawnSync(program, args, { cwd: ROOT, stdio: ['ignore', output, output] });
   return status === 0;
+}
+
+/**
+ * Installs exactly what package-lock.json says. npm ci refuses a lock file in which an optional
+ * package of another platform has no entry, which is what npm writes when the registry it was
+ * written from lacks that package; npm install takes the same versions and leaves it out.
+ */
+function install() {
+  const options = ['--no-audit', '--no-fund'];
+  stderr.write('Installing the dependencies ...\n');
+  return (
+    succeeds('npm', ['ci', ...options], 'ignore') ||
+    succeeds('npm', ['install', '--no-save', ...options])
+  );
 }
 
 /** True when package-lock.json has changed since npm installed from it. */
@@ -42,9 +56,7 @@ export function chooseNode() {
 
 /** Installs and builds what is missing or out of date. Ends the process when it cannot. */
 export function setup() {
-  if (installIsStale() && !succeeds('npm', ['ci', '--no-audit', '--no-fund'])) {
-    fail('Cannot install the dependencies: "npm ci" failed.');
-  }
+  if (installIsStale() && !install()) fail('Cannot install the dependencies: npm failed.');
   if (!succeeds(execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-b'])) {
     fail('Cannot build: "tsc -b" failed.');
   }
