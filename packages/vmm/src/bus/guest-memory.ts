@@ -7,8 +7,8 @@ export interface GuestMemory {
   /** The same bytes as a little-endian view. */
   readonly view: DataView;
   /**
-   * Where the `length` bytes from guest-physical `gpa` lie in {@link bytes}, or -1 when they are not
-   * all RAM or not contiguous there.
+   * Where the `length` bytes from guest-physical `gpa` lie in {@link bytes}, or -1 when they are
+   * not all RAM or not contiguous there.
    */
   offset(gpa: number, length: number): number;
   /**

@@ -1,5 +1,5 @@
-// Interrupt wiring. A device drives a line; where the line ends (a PIC input, later an I/O APIC pin)
-// is the machine's business.
+// Interrupt wiring. A device drives a line; where the line ends (a PIC input, later an I/O APIC
+// pin) is the machine's business.
 
 /** One interrupt line, seen from the device that drives it. */
 export interface IrqLine {

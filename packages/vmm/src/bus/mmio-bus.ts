@@ -1,7 +1,7 @@
-// The memory-mapped part of the physical address space: what is neither RAM nor ROM. On this machine
-// that is the PCI window 0xF0000000-0xFFFFFFFF and, later, the pages of local APIC, I/O APIC and
-// HPET. The same rules as on the port bus: offsets, all ones where nobody answers, wide accesses
-// split. Claims are few, so that they are a list with the last hit in front.
+// The memory-mapped part of the physical address space: what is neither RAM nor ROM. On this
+// machine that is the PCI window 0xF0000000-0xFFFFFFFF and, later, the pages of local APIC, I/O
+// APIC and HPET. The same rules as on the port bus: offsets, all ones where nobody answers, wide
+// accesses split. Claims are few, so that they are a list with the last hit in front.
 
 import { AssertionError, assert } from '../base/assert.ts';
 

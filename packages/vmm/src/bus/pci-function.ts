@@ -240,7 +240,7 @@ export class PciFunction {
     return { v: 1, config: [...this.config], intx: this.intxLevel };
   }
 
-  /** Takes back what {@link save} gave; the line's level is the interrupt controller's to restore. */
+  /** Takes back what {@link save} gave; the line's level is its controller's to restore. */
   load(state: PciFunctionState): void {
     this.config.set(state.config);
     this.intxLevel = state.intx;

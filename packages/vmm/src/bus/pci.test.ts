@@ -111,7 +111,7 @@ test('add() hands out vmd’s interrupt lines in order, and refuses the eleventh
   expect(() => pci.add(last, { interrupt: true })).toThrow(/one too many.*10/);
 });
 
-test('a BAR tells its size, moves, and is decoded while the command register says so (6.2.5.1)', () => {
+test('a BAR tells its size, moves, and is decoded while the command says so (6.2.5.1)', () => {
   const it = device('it', 0x1005);
   it.addRange({ kind: 'io', size: 0x1000, device: ports });
   it.addRange({ kind: 'memory', size: 0x2000, device: registers });

@@ -1,9 +1,10 @@
-// The PCI host: configuration mechanism 1 at ports 0xCF8 and 0xCFC (PCI Local Bus Specification 3.0,
-// section 3.2.2.3.2), bus 0 with up to 32 single-function devices, and the wiring of their ranges
-// to port and memory space and of their INTA pins to interrupt lines. Device 0 is OpenBSD's host
-// bridge. As vmd(8) does, the bus hands out interrupt lines in order of creation, one per device,
-// and places the ranges itself, so that a kernel started without firmware finds all configured.
-// Not modelled: mechanism 2, bridges and further buses, multi-function devices, bus errors.
+// The PCI host: configuration mechanism 1 at ports 0xCF8 and 0xCFC (PCI Local Bus Specification
+// 3.0, section 3.2.2.3.2), bus 0 with up to 32 single-function devices, and the wiring of their
+// ranges to port and memory space and of their INTA pins to interrupt lines. Device 0 is OpenBSD's
+// host bridge. As vmd(8) does, the bus hands out interrupt lines in order of creation, one per
+// device, and places the ranges itself, so that a kernel started without firmware finds all
+// configured. Not modelled: mechanism 2, bridges and further buses, multi-function devices, bus
+// errors.
 
 import { VmmError } from '../base/errors.ts';
 import type { IrqLine } from './irq.ts';

@@ -219,7 +219,7 @@ test('a poll acknowledges and names the level (Poll command)', () => {
   expect(inb(0x20)).toBe(0x20);
 });
 
-test('a request that goes away is level 7, with nothing in service (IR triggering, default IR7)', () => {
+test('a request that goes away is level 7, nothing in service (IR triggering)', () => {
   raise(5);
   expect(pics.pending()).toBe(true);
   lower(5);

@@ -1,8 +1,9 @@
-// Intel 8259A programmable interrupt controller, and the pair of a PC with its edge/level registers.
-// Follows the 8259A data sheet (231468-003) in 8086 mode, and for ELCR the 82371AB (PIIX4) data
-// sheet, section 4.2.3. Modelled: ICW1-4, OCW1-3, rotation, special mask, poll, automatic EOI,
-// special fully nested mode, spurious requests. Not modelled: MCS-80 vectors, buffered mode, LTIM
-// (a PC's ELCR takes its place, as in the PIIX4), a slave elsewhere than at IR2.
+// Intel 8259A programmable interrupt controller, and the pair of a PC with its edge/level
+// registers. Follows the 8259A data sheet (231468-003) in 8086 mode, and for ELCR the 82371AB
+// (PIIX4) data sheet, section 4.2.3. Modelled: ICW1-4, OCW1-3, rotation, special mask, poll,
+// automatic EOI, special fully nested mode, spurious requests. Not modelled: MCS-80 vectors,
+// buffered mode, LTIM (a PC's ELCR takes its place, as in the PIIX4), a slave elsewhere than at
+// IR2.
 
 import type { InterruptController, IrqLine } from '../bus/irq.ts';
 import type { PortDevice, PortSize } from '../bus/port-bus.ts';

@@ -53,7 +53,7 @@ beforeEach(() => {
   bus.claim({ base: 0x70, size: 2, owner: rtc });
 });
 
-test('time and calendar are the wall clock in UTC, BCD, 24 hours (Time, calendar and alarm)', () => {
+test('time and calendar are the wall clock in UTC, in BCD (Time, calendar and alarm)', () => {
   expect(read(0x0b)).toBe(0x02);
   expect(time()).toEqual([0x23, 0x59, 0x58]);
   expect(date()).toEqual([0x20, 0x24, 0x02, 0x29, 0x05]);

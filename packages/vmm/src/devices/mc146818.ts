@@ -1,9 +1,10 @@
 // Motorola MC146818 real-time clock with the 128 bytes of CMOS RAM that a PC/AT has behind ports
 // 0x70 and 0x71. Follows the MC146818 data sheet (ADI-1026R1): time, calendar and alarm in BCD and
-// binary, 12 and 24 hours, update cycle, periodic, alarm and update interrupts, the divider's reset.
-// The clock is the host's wall clock, in UTC, plus what the guest has set it ahead. CMOS contents
-// follow the PC/AT's layout: memory sizes, century, checksum. Not modelled: daylight saving, the
-// square wave output, time bases other than 32768 Hz, loss of power (VRT is always set).
+// binary, 12 and 24 hours, update cycle, periodic, alarm and update interrupts, the divider's
+// reset. The clock is the host's wall clock, in UTC, plus what the guest has set it ahead. CMOS
+// contents follow the PC/AT's layout: memory sizes, century, checksum. Not modelled: daylight
+// saving, the square wave output, time bases other than 32768 Hz, loss of power (VRT is always
+// set).
 
 import type { Clock } from '../base/clock.ts';
 import type { IrqLine } from '../bus/irq.ts';

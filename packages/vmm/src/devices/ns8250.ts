@@ -3,8 +3,8 @@
 // the character timeout, interrupt priorities, loopback, break in both directions, OUT2 as the gate
 // of the interrupt line (IBM PC/AT). A character that the guest sends leaves at once: the
 // transmitter is always empty. Input is not paced either, but never overruns: what does not fit in
-// the FIFO stays with the sender, which is told when there is room. Not modelled: framing and parity
-// errors, DMA modes, ring indication, flow control by RTS.
+// the FIFO stays with the sender, which is told when there is room. Not modelled: framing and
+// parity errors, DMA modes, ring indication, flow control by RTS.
 
 import type { Clock } from '../base/clock.ts';
 import type { IrqLine } from '../bus/irq.ts';

@@ -14,7 +14,7 @@ export function lengthOf(segments: readonly Segment[]): number {
   return length;
 }
 
-/** The part of `segments` that begins at `offset` and is `length` bytes long, or less at the end. */
+/** The part of `segments` from `offset` on, `length` bytes long or less at the end. */
 export function slice(segments: readonly Segment[], offset: number, length: number): Segment[] {
   const part: Segment[] = [];
   let skip = offset;

@@ -111,7 +111,7 @@ export class SplitQueue {
     let waiting = this.waiting();
     if (waiting === 0) {
       if (!this.eventIndex) return undefined;
-      // Ask to be notified of the next one, then look again: it may have come in between (2.7.10.1).
+      // Ask to be notified of the next one, then look again: it may have come by now (2.7.10.1).
       Atomics.store(this.used, RING + this.size * 4, this.nextAvailable);
       waiting = this.waiting();
       if (waiting === 0) return undefined;

@@ -1,5 +1,5 @@
-// Virtio entropy device: virtio 1.2, section 5.4. One queue; the driver gives room, the device fills
-// it with random bytes.
+// Virtio entropy device: virtio 1.2, section 5.4. One queue; the driver gives room, the device
+// fills it with random bytes.
 
 import type { Entropy } from '../../base/clock.ts';
 import type { GuestMemory } from '../../bus/guest-memory.ts';
