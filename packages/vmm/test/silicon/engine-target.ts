@@ -44,9 +44,10 @@ const CR0 = 0x8005_0033n; // PG AM WP NE ET MP PE
 const CR4 = 0x1_0620n; // FSGSBASE OSXMMEXCPT OSFXSR PAE
 const EFER = 0xd01n; // NXE LMA LME SCE
 
-/** Where guest memory lies in the WebAssembly memory, and how large that is. */
-const MEMORY_OFFSET = 0x100_0000;
+/** Where guest memory lies in the WebAssembly memory; an engine adds what it needs behind it. */
+const MEMORY_OFFSET = 0x1_0000;
 const WASM_PAGE = 0x1_0000;
+const WASM_PAGES_MAX = 0x1000;
 
 /** No instruction takes longer: a slice is about a millisecond. */
 const SLICES_MAX = 1000;
@@ -66,7 +67,11 @@ export class EngineTarget implements SiliconTarget {
 
   constructor(engine: Engine) {
     const pages = (MEMORY_OFFSET + MEMORY_BYTES) / WASM_PAGE;
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const memory = new WebAssembly.Memory({
+      initial: pages,
+      maximum: WASM_PAGES_MAX,
+      shared: true,
+    });
     this.image = new GuestImage(new Uint8Array(memory.buffer, MEMORY_OFFSET, MEMORY_BYTES));
     this.vcpu = engine.createVcpu({
       memory,

@@ -3,7 +3,7 @@
 
 import type { CodeMode } from '../../src/isa/instruction.ts';
 import { formsOf as formsOfRow } from '../../src/isa/random-encodings.ts';
-import type { Feature, Row } from '../../src/isa/row.ts';
+import { type Feature, featureNames, type Row } from '../../src/isa/row.ts';
 import { rows } from '../../src/isa/rows.ts';
 import type { VectorMode } from './format.ts';
 
@@ -75,14 +75,20 @@ export function isPresent(row: Row, has: (feature: string) => boolean): boolean 
 }
 
 /**
- * Every testable form in `mode` whose feature `has` says is there. `has` is asked for CPUID feature
- * names as Linux spells them.
+ * Every testable form in `mode` whose feature is on the host, which `has` answers by Linux's names,
+ * and among `features`, those of the processor to compare with (all, unless given).
  */
-export function formsOf(mode: VectorMode, has: (feature: string) => boolean): Form[] {
+export function formsOf(
+  mode: VectorMode,
+  has: (feature: string) => boolean,
+  features: Iterable<Feature> = featureNames,
+): Form[] {
+  const wanted = new Set(features);
   const forms: Form[] = [];
   for (const row of rows) {
     if (reasonUntestable(row) !== undefined) continue;
     if (!isPresent(row, has)) continue;
+    if (row.feature !== undefined && !wanted.has(row.feature)) continue;
     for (const { opsize, form } of formsOfRow(row, (mode / 8) as CodeMode)) {
       const kind = row.encoding.forms === 'none' ? '' : `, ${form}`;
       const name = `${row.name}: ${mode}-bit code, operand size ${opsize}${kind}`;
