@@ -32,7 +32,7 @@ import {
   pendingX87,
   sourceVector,
   splat32,
-  writeMmx,
+  storeMmx,
 } from './sse-operand.ts';
 import { scalarResult, sourceBits } from './sse-precision.ts';
 import { S } from './state.ts';
@@ -225,22 +225,27 @@ const toXmm =
   (x) =>
     x.f.storeV128(x.xmmAddress(0), converted(x, sourceVector(x, 1), convert));
 
-/** CVTPS2PI, CVTPD2PI and their truncating forms: two lanes to an MMX register. */
+/**
+ * CVTPS2PI, CVTPD2PI and their truncating forms: two lanes to an MMX register. Here and in CVTPI2PS the
+ * x87 stack is the MMX unit's already when a SIMD exception is raised.
+ */
 const toMmx =
   (convert: Convert): Semantic =>
   (x) => {
     pendingX87(x);
     const a = sourceVector(x, 1);
     const operand = x.row.operands[1].type === 'xmm/m64' ? x.f.let(lowLanes(a)) : a;
-    writeMmx(x, 0, i64x2.extract_lane(converted(x, operand, convert), 0));
+    enterMmx(x);
+    storeMmx(x, 0, i64x2.extract_lane(converted(x, operand, convert), 0));
   };
 
 /** CVTPI2PS: two lanes; the high half of the destination stays. */
 const fromMmxToSingles: Semantic = (x) => {
   pendingX87(x);
-  const result = converted(x, sourceVector(x, 1), dwordsToSingles);
-  x.f.store64(x.xmmAddress(0), i64x2.extract_lane(result, 0));
+  const a = sourceVector(x, 1);
   enterMmx(x);
+  const result = converted(x, a, dwordsToSingles);
+  x.f.store64(x.xmmAddress(0), i64x2.extract_lane(result, 0));
 };
 
 /** CVTDQ2PD, CVTPI2PD: always exact. */

@@ -249,7 +249,8 @@ function defineUnary<B extends BitsType>(
 /**
  * DPPS, DPPD: products of the lanes that bits 7:4 of the immediate choose, +0 for the others; sums of
  * neighbours, then of those; the total in the lanes that bits 3:0 choose. The exceptions of each of
- * these stages are decided before the next.
+ * these stages are decided before the next. Processors add in every lane, in the last sum the lane's own
+ * term first, before that its partner's, which shows when there are several NaNs.
  */
 function defineDotProduct<B extends BitsType>(t: Format<B>): Fn<'i32'> {
   const { m, scalar, packed, soft } = t;
@@ -271,18 +272,21 @@ function defineDotProduct<B extends BitsType>(t: Format<B>): Fn<'i32'> {
       return product;
     });
     settleOrLeave(f, t.settle, cpu);
-    while (terms.length > 1) {
-      const pairs = terms.filter((_, i) => i % 2 === 0).map((left, i) => [left, terms[2 * i + 1]]);
-      terms = pairs.map(([left, right]) => f.let(call(soft.add, cpu, left, right, mxcsr(cpu))));
+    for (let distance = 1; distance < packed.lanes; distance *= 2) {
+      const last = 2 * distance === packed.lanes;
+      terms = terms.map((term, lane) => {
+        const partner = terms[lane ^ distance];
+        const [first, second] = last ? [term, partner] : [partner, term];
+        return f.let(call(soft.add, cpu, first, second, mxcsr(cpu)));
+      });
       settleOrLeave(f, t.settle, cpu);
     }
-    const kept = (lane: number): Expr<B> =>
-      select(chosen(lane), terms[0], scalar.ofFloat(scalar.constant(0)));
-    const lanes = Array.from({ length: packed.lanes }, (_, lane) => kept(lane));
-    f.storeV128(
-      destination,
-      lanes.reduce<V128>((v, bits, lane) => scalar.withLane(v, lane, bits), ZERO),
+    const zero = scalar.ofFloat(scalar.constant(0));
+    const result = terms.reduce<V128>(
+      (v, total, lane) => scalar.withLane(v, lane, select(chosen(lane), total, zero)),
+      ZERO,
     );
+    f.storeV128(destination, result);
     f.return(c32(0));
   });
 }

@@ -20,7 +20,7 @@ import {
   writeScalar,
   writeZeroExtended,
 } from './sse-operand.ts';
-import { S, VECTOR } from './state.ts';
+import { RDI, S, VECTOR } from './state.ts';
 
 /** Offset of the high half of an XMM register. */
 const HIGH = 8;
@@ -94,8 +94,7 @@ function forEachBit(x: Context, mask: I32, body: (bit: I32) => void): void {
 }
 
 /**
- * MASKMOVDQU, MASKMOVQ: stores the bytes of op0 whose bytes in op1 are negative at seg:rDI, the
- * context's memory operand. The first and the last byte to store are probed first, so that a fault
+ * MASKMOVDQU, MASKMOVQ: stores the bytes of op0 whose bytes in op1 are negative at seg:rDI. The first and the last byte to store are probed first, so that a fault
  * leaves memory as it was; bytes not stored do not fault, and with none there is no access at all.
  */
 const maskedStore: Semantic = (x) => {
@@ -106,7 +105,8 @@ const maskedStore: Semantic = (x) => {
   // The upper half of an MMX operand is zero, and so are its signs.
   const mask = f.let(i8x16.bitmask(sourceVector(x, 1)));
   f.if(mask, () => {
-    const linear = f.let(x.linearAddress(bytes, true));
+    const offset = f.let(i64.and(x.gpr(RDI), x.addressMask()));
+    const linear = f.let(x.sourceAddress(offset, bytes, true));
     const first = f.let(i64.add(linear, i64.extend_u(i32.ctz(mask))));
     const last = f.let(i64.add(linear, i64.extend_u(i32.sub(c32(31), i32.clz(mask)))));
     const { probeWrite } = x.runtime.memory;
@@ -128,9 +128,10 @@ const ldmxcsr: Semantic = (x) => {
 
 const stmxcsr: Semantic = (x) => x.write(0, i64.load32_u(x.cpu, S.mxcsr));
 
-/** EMMS: all x87 registers are empty; TOP stays. */
+/** EMMS: TOP = 0, as of any MMX instruction, but all x87 registers are empty. */
 const emms: Semantic = (x) => {
   pendingX87(x);
+  enterMmx(x);
   x.f.store8(x.cpu, c32(0), S.ftw);
 };
 

@@ -102,10 +102,16 @@ export function writeVector(x: Context, i: number, value: V128): void {
   else x.f.storeV128(x.xmmAddress(i), value);
 }
 
+/** Writes MMX register operand `i`, after the transition or before. */
+export function storeMmx(x: Context, i: number, value: I64): void {
+  const address = x.mmAddress(i);
+  x.f.store64(address, value);
+  x.f.store16(address, c32(0xffff), EXPONENT);
+}
+
 /** Writes MMX register operand `i` and makes the transition. */
 export function writeMmx(x: Context, i: number, value: I64): void {
-  x.f.store64(x.mmAddress(i), value);
-  x.f.store16(x.mmAddress(i), c32(0xffff), EXPONENT);
+  storeMmx(x, i, value);
   enterMmx(x);
 }
 
