@@ -1,6 +1,6 @@
-// `npm run bench:boot [-- runs]`: how long the guest takes from the start of the process to the first
-// line of its /init, here and under QEMU's TCG: same kernel, initramfs, command line, memory and
-// devices. The two take turns, so that a change in the host's load meets both.
+// `npm run bench:boot [-- runs]`: how long the guest takes from the start of the process to the
+// first line of its /init, here and under QEMU's TCG: same kernel, initramfs, command line, memory
+// and devices. The two take turns, so that a change in the host's load meets both.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { COMMAND_LINE, FIRST_LINE, type Guest, prepareGuest } from './guest.ts';

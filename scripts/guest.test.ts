@@ -1,5 +1,5 @@
-// The guest as Debian ships it: facts about the kernel come from objdump(1), which reads the bzImage
-// as the EFI executable it also is, and about modules from the kernel's own module tree.
+// The guest as Debian ships it: facts about the kernel come from objdump(1), which reads the
+// bzImage as the EFI executable it also is, and about modules from the kernel's own module tree.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,12 +1,14 @@
-// The guest that boots in tests, benchmarks and `npm run boot`: Debian's cloud kernel and its static
-// busybox, fetched as packages by apt(8) into .cache/guest, and an initramfs of them written by the
-// project's own archive writer. Nothing of Debian's is in this repository, and nothing is installed.
+// The guest that boots in tests, benchmarks and `npm run boot`: Debian's cloud kernel and its
+// static busybox, fetched as packages by apt(8) into .cache/guest, and an initramfs of them written
+// by the project's own archive writer. Nothing of Debian's is in this repository, and nothing is
+// installed.
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -56,8 +58,8 @@ const BUSYBOX_MEMBERS = ['*bin/busybox'];
 const MODULES = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_net'];
 
 /**
- * The guest, fetched and unpacked when it is not in the cache yet; `say` is told of what takes long.
- * Throws VmmError with a sentence when a package cannot be had.
+ * The guest, fetched and unpacked when it is not in the cache yet; `say` is told of what takes
+ * long. Throws VmmError with a sentence when a package cannot be had.
  */
 export function prepareGuest(say: (text: string) => void = () => {}): Guest {
   const cache = join(root(), '.cache', 'guest');
@@ -111,7 +113,9 @@ function updatePackageLists(say: (text: string) => void): void {
   run('apt-get', ['update', '-q'], 'update the package lists');
 }
 
-/** Downloads a package and unpacks `members` of it to `folder`, which appears only when complete. */
+/**
+ * Downloads a package and unpacks `members` of it to `folder`, which appears only when complete.
+ */
 function fetchPackage(
   name: string,
   members: readonly string[],
@@ -119,9 +123,7 @@ function fetchPackage(
   say: (text: string) => void,
 ): void {
   say(`Fetching Debian's ${name}`);
-  const work = `${folder}.new`;
-  rmSync(work, { recursive: true, force: true });
-  mkdirSync(work);
+  const work = mkdtempSync(`${folder}-`);
   // As root, apt would drop to its own user, who may not write here, and warn about it.
   const options = ['-q', '-o', 'APT::Sandbox::User=root'];
   run('apt-get', ['download', ...options, name], `download the package ${name}`, work);
@@ -130,7 +132,9 @@ function fetchPackage(
   const unpack = 'dpkg-deb --fsys-tarfile "$0" | tar -x --wildcards "$@"';
   run('sh', ['-c', unpack, archive, ...members], `unpack the package ${name}`, work);
   rmSync(join(work, archive));
-  renameSync(work, folder);
+  // Somebody else may have been faster; his copy is the same.
+  if (existsSync(folder)) rmSync(work, { recursive: true });
+  else renameSync(work, folder);
 }
 
 function run(program: string, args: readonly string[], purpose: string, cwd?: string): string {

@@ -25,9 +25,10 @@ function runnable(node, path) {
 
 const [what, ...rest] = argv.slice(2);
 if (what === undefined) fail('usage: node scripts/run.mjs script.ts | --check [argument ...]');
-setup();
+const check = what === '--check';
+setup(check);
 const node = chooseNode();
-const words = what === '--check' ? [VITEST, 'run', ...rest] : [runnable(node, what), ...rest];
+const words = check ? [VITEST, 'run', ...rest] : [runnable(node, what), ...rest];
 const child = spawn(node, words, { cwd: ROOT, stdio: 'inherit' });
 // A terminal sends its signals to both; this process only has to outlive the child. Signals from
 // elsewhere are passed on.

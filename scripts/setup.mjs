@@ -1,5 +1,5 @@
-// Everything a fresh clone needs before anything can run: dependencies and a build. Plain JavaScript
-// without dependencies, for the oldest Node that is supported (20.19).
+// Everything a fresh clone needs before anything can run: dependencies and a build. Plain
+// JavaScript without dependencies, for the oldest Node that is supported (20.19).
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
@@ -54,12 +54,15 @@ export function chooseNode() {
   return existsSync(installed) && spawnSync(installed, ['-v']).status === 0 ? installed : execPath;
 }
 
-/** Installs and builds what is missing or out of date. Ends the process when it cannot. */
-export function setup() {
+/**
+ * Installs and builds what is missing or out of date: the programs, or with `all` also the types of
+ * tests and scripts. Ends the process when it cannot.
+ */
+export function setup(all) {
   if (installIsStale() && !install()) fail('Cannot install the dependencies: npm failed.');
-  if (!succeeds(execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-b'])) {
-    fail('Cannot build: "tsc -b" failed.');
-  }
+  const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
+  const project = all ? ROOT : join(ROOT, 'packages', 'vmd');
+  if (!succeeds(execPath, [tsc, '-b', project])) fail('Cannot build: tsc failed.');
 }
 
-if (argv[1] === fileURLToPath(import.meta.url)) setup();
+if (argv[1] === fileURLToPath(import.meta.url)) setup(true);

@@ -1,5 +1,5 @@
-// The commands of a control program as rows of a table, vmctl(8)'s idea: usage, abbreviation and the
-// parsing of options all read the rows.
+// The commands of a control program as rows of a table, vmctl(8)'s idea: usage, abbreviation and
+// the parsing of options all read the rows.
 
 import { VmmError } from 'vmm';
 import { getopt, type Option, optionText, type Parsed } from './getopt.ts';

@@ -20,7 +20,10 @@ export interface Parsed {
   readonly operands: readonly string[];
 }
 
-/** Splits `words` into options, which must be among `known`, and operands; EINVAL says what is wrong. */
+/**
+ * Splits `words` into options, which must be among `known`, and operands; EINVAL says what is
+ * wrong.
+ */
 export function getopt(words: readonly string[], known: readonly Option[]): Parsed {
   const options: { name: string; value: string }[] = [];
   const add = (option: Option, value: string): void => {

@@ -40,7 +40,9 @@ const MEMORY_DEFAULT = 512 * MB;
 const MEMORY_MIN = 16 * MB;
 /** vmd(8)'s VM_MAX_DISKS_PER_VM. */
 const DISKS_MAX = 4;
-/** vm.conf(5), "vm name": letters, digits, dot, dash, underscore; VM_NAME_MAX with its zero is 64. */
+/**
+ * vm.conf(5), "vm name": letters, digits, dot, dash, underscore; VM_NAME_MAX with its zero is 64.
+ */
 const NAME_PATTERN = /^[a-z0-9][a-z0-9._-]{0,62}$/i;
 /** The longest delay of a timer in Node, 2^31 - 1 milliseconds, in whole seconds. */
 const SECONDS_MAX = 2_147_483;
@@ -48,7 +50,10 @@ const SECONDS_MAX = 2_147_483;
 const COMMAND_LINE_DEFAULT = 'console=ttyS0';
 const NAME_DEFAULT = 'vm';
 
-/** Checks the parsed words of "vmctl run" and reads the files they name. VmmError says what is wrong. */
+/**
+ * Checks the parsed words of "vmctl run" and reads the files they name. VmmError says what is
+ * wrong.
+ */
 export function runArguments(parsed: Parsed, warn: (text: string) => void): RunArguments {
   const values = (name: string): string[] =>
     parsed.options.filter((option) => option.name === name).map(({ value }) => value);
@@ -138,8 +143,8 @@ function parseDisks(paths: readonly string[]): RunDisk[] {
 }
 
 /**
- * A Multiboot kernel takes its modules as QEMU's -initrd writes them: files separated by commas, each
- * with arguments after a space. A file whose whole name is `word` comes first.
+ * A Multiboot kernel takes its modules as QEMU's -initrd writes them: files separated by commas,
+ * each with arguments after a space. A file whose whole name is `word` comes first.
  */
 function readModules(word: string | undefined, memoryBytes: number): RunModule[] {
   if (word === undefined) return [];

@@ -1,5 +1,5 @@
-// vmctl(8). Commands come from a table and may be abbreviated, as in OpenBSD. Exit status: 1 and one
-// sentence for a mistake of the user's, else the command's own.
+// vmctl(8). Commands come from a table and may be abbreviated, as in OpenBSD. Exit status: 1 and
+// one sentence for a mistake of the user's, else the command's own.
 
 import { VmmError } from 'vmm';
 import { type Command, findCommand, parseArguments, UsageError, usage } from './command-table.ts';

@@ -1,8 +1,8 @@
 // A disk kept in a raw image file or on a block device of the host: sector n lies at byte 512 n.
 // Reads and writes go straight between the file and guest memory: Node 20 and 26 both accept views
 // of shared memory in readv and writev, and a copy in between measured no faster. A file whose size
-// is no multiple of 512 is a disk of the next full sector, padded with zeroes. Discarded ranges keep
-// their storage, since Node cannot punch holes into files.
+// is no multiple of 512 is a disk of the next full sector, padded with zeroes. Discarded ranges
+// keep their storage, since Node cannot punch holes into files.
 
 import type { Stats } from 'node:fs';
 import { readFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
-// Exclusive use of a disk image, as vmd(8) has it by open(2) with O_EXLOCK: a lock of flock(2), held
-// by the open file. The kernel drops it when the file is closed, however the process ends, so there
-// is no stale lock to detect, and every other program that locks with flock(2) sees it.
+// Exclusive use of a disk image, as vmd(8) has it by open(2) with O_EXLOCK: a lock of flock(2),
+// held by the open file. The kernel drops it when the file is closed, however the process ends, so
+// there is no stale lock to detect, and every other program that locks with flock(2) sees it.
 //
 // Node has no call for flock(2). On BSD and macOS the flags of open(2) do it. On Linux util-linux's
 // flock(1) does: it inherits the open file as descriptor 3 and locks it; as the lock belongs to the

@@ -75,14 +75,18 @@ export interface RunStatistics {
 /**
  * Why a run ended: `halt`, the guest stopped its processor with interrupts off; `poweroff`, it
  * switched the machine off; `exit-port`, it wrote to the exit port; `timeout`; `reset`, only with
- * {@link RunOptions.noReboot}; `left`, by {@link RunOptions.stop}; `error`, the machine cannot go on.
+ * {@link RunOptions.noReboot}; `left`, by {@link RunOptions.stop}; `error`, the machine cannot go
+ * on.
  */
 export type RunEnd = 'halt' | 'poweroff' | 'exit-port' | 'timeout' | 'reset' | 'left' | 'error';
 
 /** How a run ended. */
 export interface RunOutcome {
   readonly kind: RunEnd;
-  /** The exit status for the process: 0, but (v << 1) | 1 for exit-port, 124 for timeout, 1 for error. */
+  /**
+   * The exit status for the process: 0, but (v << 1) | 1 for exit-port, 124 for timeout, 1 for
+   * error.
+   */
   readonly status: number;
   /** For `error`: one sentence. */
   readonly message?: string;

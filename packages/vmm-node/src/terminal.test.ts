@@ -1,5 +1,5 @@
-// The terminal is a real one: script(1) of util-linux runs a small program on a pseudo-terminal, and
-// stty(1) tells the mode before and after it. The program echoes what a guest would get.
+// The terminal is a real one: script(1) of util-linux runs a small program on a pseudo-terminal,
+// and stty(1) tells the mode before and after it. The program echoes what a guest would get.
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';

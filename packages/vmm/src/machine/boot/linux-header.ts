@@ -76,7 +76,9 @@ export function isLinuxImage(bytes: Uint8Array): boolean {
   );
 }
 
-/** Reads the header of a kernel for which {@link isLinuxImage} holds; ENOEXEC says what is wrong. */
+/**
+ * Reads the header of a kernel for which {@link isLinuxImage} holds; ENOEXEC says what is wrong.
+ */
 export function parseLinuxHeader(image: KernelImage): LinuxHeader {
   const { bytes, name } = image;
   const view = viewOf(bytes);

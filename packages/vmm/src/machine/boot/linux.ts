@@ -2,7 +2,8 @@
 // Documentation/arch/x86/boot.rst), sections "64-bit Boot Protocol", "32-bit Boot Protocol" and
 // "Loading The Rest of The Kernel", and "Zero Page" (zero-page.rst) for boot_params. The real-mode
 // part of the image never runs: the monitor gathers what it would ask a BIOS for. A kernel without
-// a 64-bit entry is entered by the 32-bit protocol. Not done: EFI handover, video modes, setup_data.
+// a 64-bit entry is entered by the 32-bit protocol. Not done: EFI handover, video modes,
+// setup_data.
 
 import { VmmError } from '../../base/errors.ts';
 import type { GuestMemory } from '../../bus/guest-memory.ts';
