@@ -41,7 +41,7 @@ export interface SoftFloatScratch {
 }
 
 /** Bytes at {@link SoftFloatScratch.wide}. */
-export const WIDE_SCRATCH_BYTES = 8 * 32;
+export const WIDE_SCRATCH_BYTES: number = 5 * 24;
 
 /** Bias of the double extended exponent. */
 export const BIAS = 16383;

@@ -15,19 +15,22 @@
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { type Arithmetic, defineArithmetic } from './softfloat-arithmetic.ts';
 import { defineSseConversions, type SseConversions } from './softfloat-convert.ts';
+import { defineExponential, type Exponential } from './softfloat-exponential.ts';
 import { defineF80, type F80Operations } from './softfloat-f80.ts';
 import { defineF80Conversions, type F80Conversions } from './softfloat-f80-convert.ts';
 import { defineF80Scaling, type F80Scaling } from './softfloat-f80-scale.ts';
 import type { SoftFloatScratch } from './softfloat-parts.ts';
 import { defineRounding } from './softfloat-round.ts';
 import { defineF32, defineF64, type SseOperations } from './softfloat-sse.ts';
+import { defineTrigonometric, type Trigonometric } from './softfloat-trigonometric.ts';
+import { defineWide } from './softfloat-wide.ts';
 
 /** The functions of a module. */
 export interface SoftFloat {
   readonly f32: SseOperations<'i32'>;
   readonly f64: SseOperations<'i64'>;
   readonly convert: SseConversions;
-  readonly f80: F80Operations & F80Conversions & F80Scaling;
+  readonly f80: F80Operations & F80Conversions & F80Scaling & Trigonometric & Exponential;
 }
 
 /** Defines the functions in `m`. */
@@ -35,6 +38,7 @@ export function defineSoftFloat(m: ModuleBuilder, s: SoftFloatScratch): SoftFloa
   const rounding = defineRounding(m, s);
   const arithmetic: Arithmetic = defineArithmetic(m, s, rounding);
   const f80 = defineF80(m, s, rounding, arithmetic);
+  const kit = { m, s, r: rounding, w: defineWide(m, rounding), nan: f80.nan };
   return {
     f32: defineF32(m, s, arithmetic),
     f64: defineF64(m, s, arithmetic),
@@ -43,6 +47,8 @@ export function defineSoftFloat(m: ModuleBuilder, s: SoftFloatScratch): SoftFloa
       ...f80,
       ...defineF80Conversions(m, s, rounding, f80.nan),
       ...defineF80Scaling(m, s, rounding, f80.nan),
+      ...defineTrigonometric(kit),
+      ...defineExponential(kit),
     },
   };
 }

@@ -28,7 +28,7 @@ static void between(int low, int high, uint64_t *significand, uint64_t *signExpo
 }
 
 static uint32_t randomFcw(void) {
-  static const uint32_t precisions[4] = {0, 2, 3, 3};
+  static const uint32_t precisions[4] = {0, 1, 2, 3};
   uint32_t v = 0x3f | precisions[below(4)] << 8;
   if (below(2)) v |= below(4) << 10;
   if (below(6) == 0) v &= ~0x3fu | next();
@@ -146,9 +146,7 @@ static void angles(struct record *r) {
 static void exponents(struct record *r) {
   anything(r);
   if (below(8)) between(-70, -1, &r->a, &r->aHigh);
-  if (below(4) == 0) between(-3, -1, &r->a, &r->aHigh);
-  // Beyond 1 the result is undefined.
-  if ((r->aHigh & 0x7fff) >= 16383 && (r->aHigh & 0x7fff) < 0x7fff) r->aHigh -= 0x7fff & (r->aHigh - 16382);
+  if (below(4) == 0) between(-3, 1, &r->a, &r->aHigh);
 }
 static void logarithms(struct record *r) {
   anything(r);
@@ -160,9 +158,8 @@ static void logarithms(struct record *r) {
 static void logarithmsPlus1(struct record *r) {
   anything(r);
   if (below(8)) between(-30, 30, &r->b, &r->bHigh);
-  if (below(8)) between(-70, -3, &r->a, &r->aHigh);
-  // Beyond 1 - sqrt(1/2) the result is undefined.
-  if ((r->aHigh & 0x7fff) > 16380 && (r->aHigh & 0x7fff) < 0x7fff) r->aHigh = (r->aHigh & 0x8000) | 16380;
+  if (below(8)) between(-70, -1, &r->a, &r->aHigh);
+  if (below(4) == 0) between(-4, 2, &r->a, &r->aHigh);
 }
 static void ratios(struct record *r) {
   anything(r);
