@@ -64,6 +64,8 @@ export class CodeCache {
   flushes = 0;
   /** Instructions decoded. */
   decoded = 0;
+  /** How often the code of a page was dropped because it was written. */
+  invalidations = 0;
 
   constructor(options: {
     cpu: number;
@@ -128,6 +130,18 @@ export class CodeCache {
     return leaf === 0 ? -1 : (leaf >>> 2) + (page & (LEAF_ENTRIES - 1));
   }
 
+  /** The physical page number of a code page. */
+  pageOf(code: number): number {
+    return this.i32[(code + CODE_PAGE.page) >>> 2];
+  }
+
+  /** Length of the instruction at the start of `bytes`, 0 when it needs more than `limit` bytes. */
+  lengthAt(bytes: Uint8Array, limit: number, mode: CodeMode): number {
+    const status = this.decoder.decode(bytes, 0, limit, mode, this.instruction);
+    if (status === DecodeStatus.truncated) return 0;
+    return status === DecodeStatus.ok ? this.instruction.length : 1;
+  }
+
   /** Makes a code page for `page` in `mode`; 0 when the cache was emptied first: ask again. */
   newCodePage(page: number, mode: number): number {
     if (!this.hasRoom(CODE_PAGE_BYTES)) return 0;
@@ -164,6 +178,7 @@ export class CodeCache {
   invalidate(page: number): void {
     const slot = this.codeMapSlot(page);
     if (slot < 0 || this.i32[slot] === 0) return;
+    this.invalidations++;
     for (let code = this.i32[slot]; code !== 0; code = this.i32[(code + CODE_PAGE.next) >>> 2]) {
       this.makeStale(code);
       this.runs.delete(code);

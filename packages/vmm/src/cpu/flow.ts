@@ -67,6 +67,8 @@ export class FlowBuilder {
   readonly faultAt: Declared<'void'>;
   readonly link: Declared<'void'>;
   readonly findCodePage: Fn<'i32'>;
+  /** (cpu, linear) -> the code page there, in the fetch TLB from now on; 0 on a fault. */
+  fetchPage: Fn<'i32'> | undefined;
   private readonly enterSlow: Declared<'void'>;
   private readonly sliceEnd: Declared<'void'>;
   private readonly m: ModuleBuilder;
@@ -160,6 +162,7 @@ export class FlowBuilder {
 
   private defineEnterSlow(mmu: Mmu, host: DecodeHost): void {
     const fetchPage = this.defineFetchPage(mmu, host);
+    this.fetchPage = fetchPage;
     this.enterSlow.define((f) => {
       const cpu = f.param(0, 'i32');
       const linear = f.let(this.linearRip(f, cpu));
@@ -187,7 +190,6 @@ export class FlowBuilder {
     });
   }
 
-  /** (cpu, linear) -> the code page there, in the fetch TLB from now on; 0 on a fault. */
   private defineFetchPage(mmu: Mmu, host: DecodeHost): Fn<'i32'> {
     return this.m.function('fetchPage', ['i32', 'i64'], 'i32', (f) => {
       const [cpu, linear] = [f.param(0, 'i32'), f.param(1, 'i64')];
@@ -317,8 +319,9 @@ export class FlowBuilder {
    * - `leavePage`: behind such an instruction: enter at this record's offset.
    * - `stop`: behind the one instruction of a step: return to the monitor.
    */
-  defineSpecial(mmu: Mmu, host: DecodeHost): Record<SpecialHandler, Fn<'void'>> {
-    const fetchPage = this.defineFetchPage(mmu, host);
+  defineSpecial(host: DecodeHost): Record<SpecialHandler, Fn<'void'>> {
+    const { fetchPage } = this;
+    if (!fetchPage) throw new Error('define() comes first');
     const define = (name: string, build: (f: FunctionBuilder, cpu: I32, record: I32) => void) =>
       this.m.function(name, HANDLER_PARAMS, 'void', (f) => {
         build(f, f.param(0, 'i32'), f.param(1, 'i32'));

@@ -35,11 +35,7 @@ const hasBaseForm = (row: Row): boolean => row.unit === 'integer' || row.unit ==
 const isMoffs = (row: Row): boolean => row.operands.some((o) => o.place === 'moffs');
 
 /** True when the row's semantics depend on the effective operand size. */
-function usesOpsize(row: Row): boolean {
-  if (row.opsizeRule === 'byte') return false;
-  if (row.unit === 'integer') return true;
-  return row.operands.some((o) => o.type === 'm' || /v$|^immz$/.test(o.type));
-}
+const usesOpsize = (row: Row): boolean => row.opsizeRule !== 'none' && row.opsizeRule !== 'byte';
 
 const isWidthFree = (row: Row): boolean =>
   row.modes === 'all' &&
@@ -148,12 +144,12 @@ function prelude(x: InterpreterContext): void {
   if (row.protectedOnly) {
     x.raise(VECTOR.UD, { when: i64.eqz(i64.and(i64.load(cpu, S.cr0), c64(1))) });
   }
-  if (row.unit === 'x87' && row.mnemonic !== 'fwait') trap(FPU_TRAP.x87, VECTOR.NM);
-  if (row.unit === 'mmx') {
+  if (row.unit === 'x87' && row.mnemonic !== 'wait') trap(FPU_TRAP.x87, VECTOR.NM);
+  if (row.unit === 'mmx' || row.unit === 'sse+mmx') {
     trap(FPU_TRAP.mmxUd, VECTOR.UD);
     trap(FPU_TRAP.mmxNm, VECTOR.NM);
   }
-  if (row.unit === 'sse') {
+  if (row.unit === 'sse' || row.unit === 'sse+mmx') {
     trap(FPU_TRAP.sseUd, VECTOR.UD);
     trap(FPU_TRAP.sseNm, VECTOR.NM);
   }

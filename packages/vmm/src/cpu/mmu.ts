@@ -150,6 +150,8 @@ class MmuBuilder {
       });
       f.if(i32.eqz(i32.and(entry, c32(PAGE.touched))), () => {
         f.call(this.markPage, cpu, page, c32(PAGE.touched));
+        const touched = i32.add(i32.load(cpu, S.touchedPages), c32(1));
+        f.store32(cpu, touched, S.touchedPages);
       });
       f.if(tlb, () => f.call(fill, cpu, tlb, linear, entry));
       f.return(or(i32.and(entry, c32(-4096)), inPage(linear)));

@@ -51,6 +51,8 @@ export interface ProcessorExports {
   raise(cpu: number): void;
   /** Delivers an event: vector, kind, hasCode, code; non-zero after a triple fault. */
   deliver(cpu: number, vector: number, kind: number, hasCode: number, code: number): number;
+  /** The code page at a linear address, entered into the fetch TLB; 0 on a fault. */
+  fetchPage(cpu: number, linear: bigint): number;
   /** Linear to linear memory; 0 on a fault, 1 outside RAM. */
   translate(cpu: number, tlb: number, linear: bigint, access: number): number;
   flushAll(cpu: number): void;
@@ -89,8 +91,9 @@ export class ProcessorModule {
     flowBuilder.define(mmu, system.deliver, imports.decode);
     const runtime: Runtime = { module: m, memory: mmu, flow, system, integer, host: imports.host, ...vector };
     this.handlers = defineHandlers(m, runtime, flow, allSemantics());
-    this.special = this.defineSpecial(m, flowBuilder, flow, mmu, imports.decode);
+    this.special = this.defineSpecial(m, flowBuilder, flow, imports.decode);
     this.exportAll(m, flow, mmu, system);
+    m.export('fetchPage', flowBuilder.fetchPage!);
     this.tableSize = m.elementCount;
     this.module = new WebAssembly.Module(m.encode());
     this.decoder = new Decoder(features);
@@ -100,7 +103,6 @@ export class ProcessorModule {
     m: ModuleBuilder,
     flowBuilder: FlowBuilder,
     flow: Flow,
-    mmu: Mmu,
     decode: DecodeHost,
   ): SpecialPlaces {
     const fault = (name: string, vector: number, hasCode: boolean): Fn<'void'> =>
@@ -111,7 +113,7 @@ export class ProcessorModule {
         f.store32(cpu, c32(0), S.faultCode);
         f.returnCall(flow.faultAt, cpu, f.param(1, 'i32'));
       });
-    const special = flowBuilder.defineSpecial(mmu, decode);
+    const special = flowBuilder.defineSpecial(decode);
     const places: Partial<Record<SpecialHandler | 'invalid' | 'tooLong', number>> = {
       invalid: m.element(fault('invalid', VECTOR.UD, false)),
       tooLong: m.element(fault('tooLong', VECTOR.GP, true)),

@@ -198,6 +198,8 @@ export const S = {
   codeGeneration: 0xcd4,
   /** i32: the code page being executed (code-cache.ts). */
   codePage: 0xcd8,
+  /** i32: how many guest pages carry PAGE.touched. */
+  touchedPages: 0xcdc,
 } as const;
 
 /** TLB geometry. An entry: i64 read tag, i64 write tag, i32 addend, i32 flags, i64 unused. */

@@ -1,0 +1,616 @@
+// The soft engine: vCPUs that run on the software processor of src/cpu. Works wherever JavaScript
+// does.
+//
+// A vCPU's state, its map of guest memory and its decoded code lie in the VM's own address space,
+// which grows by what they need when the vCPU is first reset. A vCPU that never runs costs nothing.
+
+import type { Clock, Entropy } from '../base/clock.ts';
+import { VmmError } from '../base/errors.ts';
+import type { CodeCache } from '../cpu/code-cache.ts';
+import { LEAF_ENTRIES, PAGE, PhysicalMap, ROOT_ENTRIES } from '../cpu/physical-map.ts';
+import { type ProcessorExports, type ProcessorHost, ProcessorModule } from '../cpu/processor.ts';
+import {
+  EVENT,
+  EXIT,
+  EXIT_FETCH,
+  EXIT_IMMEDIATE,
+  EXIT_IN,
+  EXIT_REP,
+  EXIT_STRING,
+  EXIT_WRITE,
+  RAX,
+  S,
+  SLOT,
+  STATE_BYTES,
+  VECTOR,
+} from '../cpu/state.ts';
+import type { Feature } from '../isa/row.ts';
+import { cpuid } from './cpuid.ts';
+import {
+  emptyEngineExit,
+  type Engine,
+  type EngineExit,
+  EngineExitReason,
+  type EngineExitReasonValue,
+  type EngineVcpu,
+  type EngineVm,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
+  type PvclockState,
+} from './engine.ts';
+import { MSR, archCapabilitiesHigh, archCapabilitiesLow } from './msr-policy.ts';
+import {
+  isPvclockValid,
+  PVCLOCK_ENABLE,
+  pvclockAddress,
+  pvclockMultiplier,
+  writePvclock,
+} from './pvclock.ts';
+import type { VcpuRegState } from './registers.ts';
+import { loadRegisters, saveRegisters } from './soft-registers.ts';
+
+/** The rate of the time-stamp counter: it counts nanoseconds. */
+export const TSC_HZ = 1e9;
+/** Instructions in a slice: one to two milliseconds. */
+export const SLICE_INSTRUCTIONS = 200_000;
+const WASM_PAGE_BYTES = 65536;
+const PAGE_BYTES = 4096;
+const EFLAGS_TF = 0x100;
+const EFLAGS_IF = 0x200;
+const DR6_BS = 1 << 14;
+
+/** What a soft engine is made of. */
+export interface SoftEngineOptions {
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  /** Bytes for decoded code of each vCPU; 64 MiB unless given. */
+  readonly codeBytes?: number;
+}
+
+/** Statistics of one vCPU since its creation. */
+export interface SoftStatistics {
+  /** Instructions retired, exactly. */
+  readonly instructions: number;
+  readonly tlbMisses: number;
+  readonly exceptions: number;
+  readonly decoded: number;
+  readonly codeBytes: number;
+  readonly codeFlushes: number;
+  readonly codeInvalidations: number;
+}
+
+/** An engine that needs nothing of its host but WebAssembly. */
+export class SoftEngine implements Engine {
+  readonly name = 'soft';
+  private readonly options: SoftEngineOptions;
+  private processor: ProcessorModule | undefined;
+
+  constructor(options: SoftEngineOptions) {
+    this.options = options;
+  }
+
+  /** The processor's code, built when the first vCPU needs it. */
+  get module(): ProcessorModule {
+    this.processor ??= new ProcessorModule(SOFT_FEATURES);
+    return this.processor;
+  }
+
+  createVcpu(vm: EngineVm): SoftVcpu {
+    return new SoftVcpu(vm, this, this.options);
+  }
+}
+
+/** Instruction sets beyond the base that the soft processor has. */
+export const SOFT_FEATURES: readonly Feature[] = [
+  'fpu', 'mmx', 'sse', 'sse2', 'sse3', 'ssse3', 'sse4_1', 'sse4_2', 'aes', 'pclmulqdq', 'popcnt',
+  'cx8', 'cx16', 'fxsr', 'tsc', 'rdtscp', 'msr', 'sep', 'syscall', 'rdrand',
+  'rdseed', 'fsgsbase', 'smap', 'clfsh', 'clflushopt',
+];
+
+/** A vCPU on the software processor. */
+export class SoftVcpu implements EngineVcpu {
+  readonly exit: EngineExit = emptyEngineExit();
+  private readonly vm: EngineVm;
+  private readonly engine: SoftEngine;
+  private readonly clock: Clock;
+  private readonly entropy: Entropy;
+  private readonly codeBytes: number;
+  private readonly randomWord = new Uint8Array(4);
+  private base = 0;
+  private words = new Int32Array(0);
+  private view = new DataView(new ArrayBuffer(0));
+  private map: PhysicalMap | undefined;
+  private cache: CodeCache | undefined;
+  private cpu: ProcessorExports | undefined;
+  private retired = 0;
+  /** Registers or protections were changed from outside: derive everything anew before running. */
+  private stale = true;
+  /** Instructions retired before the MMIO access that is being answered. */
+  private mmioAt = -1;
+  private pending: { vector: number; kind: number; code: number | undefined } | undefined;
+  private pvclockGpa = 0n;
+  private pvclockVersion = 0;
+  private readonly stepBytes = new Uint8Array(32);
+
+  constructor(vm: EngineVm, engine: SoftEngine, options: SoftEngineOptions) {
+    this.vm = vm;
+    this.engine = engine;
+    this.clock = options.clock;
+    this.entropy = options.entropy;
+    this.codeBytes = options.codeBytes ?? 64 << 20;
+  }
+
+  /** Counters for `vmctl run -v` and benchmarks. */
+  get statistics(): SoftStatistics {
+    return {
+      instructions: this.retired,
+      tlbMisses: this.get64(S.tlbMisses),
+      exceptions: this.get64(S.exceptions),
+      decoded: this.cache?.decoded ?? 0,
+      codeBytes: this.cache?.bytesUsed ?? 0,
+      codeFlushes: this.cache?.flushes ?? 0,
+      codeInvalidations: this.cache?.invalidations ?? 0,
+    };
+  }
+
+  // Construction.
+
+  private grow(bytes: number): number {
+    const pages = Math.ceil(bytes / WASM_PAGE_BYTES);
+    try {
+      return this.vm.memory.grow(pages) * WASM_PAGE_BYTES;
+    } catch (cause) {
+      throw new VmmError('ENOMEM', `There is no room for ${bytes} bytes of a vCPU's state.`, { cause });
+    }
+  }
+
+  /** Takes memory for the registers, which is all a vCPU needs that does not run. */
+  private prepare(): void {
+    if (this.base !== 0) return;
+    this.base = this.grow(STATE_BYTES);
+    this.look();
+  }
+
+  private look(): void {
+    const { buffer } = this.vm.memory;
+    this.words = new Int32Array(buffer, this.base, STATE_BYTES / 4);
+    this.view = new DataView(buffer);
+  }
+
+  /** Takes memory for maps and decoded code, and instantiates the processor: before the first run. */
+  private create(): ProcessorExports {
+    this.prepare();
+    const leaves = this.vm.ranges.reduce((n, range) => n + range.sizeBytes / PAGE_BYTES / LEAF_ENTRIES + 2, 0);
+    const maps = 2 * (ROOT_ENTRIES * 4 + Math.ceil(leaves) * PAGE_BYTES);
+    let next = this.grow(maps + this.codeBytes);
+    const allocate = (bytes: number): number => {
+      next += bytes;
+      return next - bytes;
+    };
+    const { memory } = this.vm;
+    const map = new PhysicalMap(memory.buffer, allocate);
+    const codeMap = this.buildMaps(map, allocate);
+    // Growing has given the memory a new buffer object; the old one does not reach the new bytes.
+    this.look();
+    const end = next + this.codeBytes - PAGE_BYTES;
+    const { exports, cache } = this.engine.module.instantiate({
+      cpu: this.base,
+      memory,
+      map,
+      codeMap,
+      arena: { base: next, bytes: end - next },
+      host: this.host(),
+    });
+    this.map = map;
+    this.cache = cache;
+    this.words[S.physicalMap >>> 2] = map.root;
+    this.words[S.codeMap >>> 2] = codeMap;
+    this.cpu = exports;
+    return exports;
+  }
+
+  /** Fills the physical map and gives the code map a leaf wherever there is memory. */
+  private buildMaps(map: PhysicalMap, allocate: (bytes: number) => number): number {
+    const words = new Int32Array(this.vm.memory.buffer);
+    const codeMap = allocate(ROOT_ENTRIES * 4);
+    for (const { gpa, offset, sizeBytes } of this.vm.ranges) {
+      const first = gpa / PAGE_BYTES;
+      const pages = sizeBytes / PAGE_BYTES;
+      map.map(first, offset, pages);
+      for (let leaf = first >>> 10; leaf <= (first + pages - 1) >>> 10; leaf++) {
+        const slot = (codeMap >>> 2) + leaf;
+        if (words[slot] === 0) words[slot] = allocate(LEAF_ENTRIES * 4);
+      }
+    }
+    return codeMap;
+  }
+
+  private host(): ProcessorHost {
+    return {
+      now: () => this.clock.now(),
+      random: () => {
+        this.entropy.fill(this.randomWord);
+        const [a, b, c, d] = this.randomWord;
+        return a | (b << 8) | (c << 16) | (d << 24);
+      },
+      cpuid: (leaf, subleaf) => {
+        const osxsave = (this.words[S.cr4 >>> 2] & (1 << 18)) !== 0;
+        const limitCpuid = (this.words[S.miscEnable >>> 2] & (1 << 22)) !== 0;
+        const context = { vcpuId: this.vm.vcpuId, osxsave, tscHz: TSC_HZ, limitCpuid };
+        const { eax, ebx, ecx, edx } = cpuid(leaf, subleaf, context);
+        return [eax, ebx, ecx, edx];
+      },
+      readMsr: (index) => this.readMsr(index),
+      writeMsr: (index, low, high) => this.writeMsr(index, low, high),
+    };
+  }
+
+  private readMsr(index: number): { low: number; high: number } | null {
+    if (index === MSR.ARCH_CAPABILITIES) {
+      return { low: archCapabilitiesLow | 0, high: archCapabilitiesHigh | 0 };
+    }
+    if (index !== MSR.KVM_SYSTEM_TIME) return null;
+    const low = Number(BigInt.asIntN(32, this.pvclockGpa));
+    return { low, high: Number(BigInt.asIntN(32, this.pvclockGpa >> 32n)) };
+  }
+
+  private writeMsr(index: number, low: number, high: number): boolean {
+    const value = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+    if (index === MSR.KVM_SYSTEM_TIME) return this.setPvclock(value);
+    if (index === MSR.KVM_WALL_CLOCK) this.writeWallClock(value);
+    return true;
+  }
+
+  /** The wall-clock record: version, seconds and nanoseconds at which machine time was zero. */
+  private writeWallClock(gpa: bigint): void {
+    const at = this.recordAt(gpa, 12);
+    if (at < 0) return;
+    const originMs = this.clock.wallMs() - this.clock.now() / 1e6;
+    this.view.setUint32(at, 2, true);
+    this.view.setUint32(at + 4, Math.floor(originMs / 1000), true);
+    this.view.setUint32(at + 8, Math.floor((originMs % 1000) * 1e6), true);
+  }
+
+  private recordAt(gpa: bigint, bytes: number): number {
+    const address = Number(gpa);
+    if (address % PAGE_BYTES > PAGE_BYTES - bytes) return -1;
+    const entry = this.map?.get(Math.floor(address / PAGE_BYTES)) ?? 0;
+    return entry === 0 ? -1 : (entry & -PAGE_BYTES) + (address % PAGE_BYTES);
+  }
+
+  // State access.
+
+  private get32(offset: number): number {
+    return this.words[offset >>> 2];
+  }
+
+  private set32(offset: number, value: number): void {
+    this.words[offset >>> 2] = value;
+  }
+
+  private get64(offset: number): number {
+    if (this.words.length === 0) return 0;
+    return (this.words[offset >>> 2] >>> 0) + this.words[(offset >>> 2) + 1] * 2 ** 32;
+  }
+
+  private moveRip(bytes: number): void {
+    const at = this.base + S.rip;
+    const rip = this.view.getBigUint64(at, true) + BigInt(bytes);
+    const mode = this.get32(S.codeMode);
+    const masked = mode === 8 ? rip : rip & (mode === 4 ? 0xffffffffn : 0xffffn);
+    this.view.setBigUint64(at, masked, true);
+  }
+
+  // Running.
+
+  run(): EngineExitReasonValue {
+    const cpu = this.cpu ?? this.create();
+    if (this.stale) {
+      this.stale = false;
+      cpu.flushAll(this.base);
+      cpu.updateModes(this.base);
+    }
+    this.updatePvclock();
+    let left = SLICE_INSTRUCTIONS;
+    if (this.pending && this.deliverPending(cpu)) return EngineExitReason.tripleFault;
+    while (left > 0) {
+      this.set32(S.mmioNext, 0);
+      const stepping = this.get32(S.stepping) !== 0 || this.get32(S.shadow) !== 0;
+      if (!stepping && this.windowOpen()) return EngineExitReason.intWindow;
+      const before = stepping ? 1 : left;
+      if (stepping) {
+        this.step(cpu);
+      } else {
+        this.set32(S.exit, EXIT.none);
+        this.set32(S.budget, left);
+        cpu.enter(this.base);
+      }
+      const done = before - this.get32(S.budget);
+      this.retired += done;
+      left -= Math.max(done, 1);
+      const reason = this.get32(S.exit);
+      if (reason === EXIT.step) continue;
+      if (reason !== EXIT.none) return this.describe(reason);
+      if (!stepping) break;
+    }
+    return EngineExitReason.none;
+  }
+
+  private windowOpen(): boolean {
+    return this.get32(S.window) !== 0 && (this.get32(S.eflags) & EFLAGS_IF) !== 0;
+  }
+
+  private deliverPending(cpu: ProcessorExports): boolean {
+    const { vector, kind, code } = this.pending!;
+    this.pending = undefined;
+    this.view.setBigUint64(this.base + S.eventRip, this.view.getBigUint64(this.base + S.rip, true), true);
+    return cpu.deliver(this.base, vector, kind, code === undefined ? 0 : 1, code ?? 0) !== 0;
+  }
+
+  /** Executes one instruction: in the shadow of STI or MOV SS, or when single-stepping. */
+  private step(cpu: ProcessorExports): void {
+    const trap = (this.get32(S.eflags) & EFLAGS_TF) !== 0;
+    this.set32(S.shadow, 0);
+    this.set32(S.exit, EXIT.none);
+    this.set32(S.budget, 1);
+    const exceptions = this.get64(S.exceptions);
+    if (!this.prepareStep(cpu)) {
+      cpu.raise(this.base);
+      return;
+    }
+    cpu.runRecord(this.base, this.base + S.stepRecords);
+    const reason = this.get32(S.exit);
+    const finished = reason === EXIT.none || reason === EXIT.step || reason === EXIT.window;
+    if (!trap || !finished || this.get64(S.exceptions) !== exceptions) return;
+    this.set32(S.dr + 8 * 6, this.get32(S.dr + 8 * 6) | DR6_BS);
+    this.set32(S.faultVector, VECTOR.DB);
+    this.set32(S.faultHasCode, 0);
+    cpu.raise(this.base);
+  }
+
+  /** Decodes the instruction at RIP into the step records; false with a fault set. */
+  private prepareStep(cpu: ProcessorExports): boolean {
+    const mode = this.get32(S.codeMode) as 2 | 4 | 8;
+    const rip = this.view.getBigUint64(this.base + S.rip, true);
+    const csBase = this.view.getBigUint64(this.base + SLOT.segmentBase + 8, true);
+    const linear = mode === 8 ? rip : (rip + csBase) & 0xffffffffn;
+    const code = cpu.fetchPage(this.base, linear);
+    if (code === 0) return false;
+    const offset = Number(linear & 0xfffn);
+    const host = this.hostOf(code);
+    const head = Math.min(PAGE_BYTES - offset, 16);
+    const bytes = new Uint8Array(this.vm.memory.buffer);
+    this.stepBytes.fill(0);
+    this.stepBytes.set(bytes.subarray(host + offset, host + offset + head));
+    this.view.setBigUint64(this.base + SLOT.ripBase, BigInt.asUintN(64, rip - BigInt(offset)), true);
+    this.set32(S.codePage, code);
+    if (this.cache!.lengthAt(this.stepBytes, head, mode) === 0) {
+      const next = cpu.fetchPage(this.base, linear + BigInt(head));
+      if (next === 0) return false;
+      const second = this.hostOf(next);
+      this.stepBytes.set(bytes.subarray(second, second + 16 - head), head);
+    }
+    this.cache!.fillPair(
+      this.base + S.stepRecords,
+      this.stepBytes,
+      0,
+      offset,
+      mode,
+      this.engine.module.special.stop,
+    );
+    return true;
+  }
+
+  private hostOf(code: number): number {
+    return this.map!.get(this.cache!.pageOf(code)) & -PAGE_BYTES;
+  }
+
+  private describe(reason: number): EngineExitReasonValue {
+    const flags = this.get32(S.exitFlags);
+    const { exit } = this;
+    switch (reason) {
+      case EXIT.io:
+        exit.port = this.get32(S.exitPort);
+        exit.size = this.get32(S.exitSize);
+        exit.isIn = (flags & EXIT_IN) !== 0;
+        exit.isString = (flags & EXIT_STRING) !== 0;
+        exit.hasRep = (flags & EXIT_REP) !== 0;
+        exit.portIsImmediate = (flags & EXIT_IMMEDIATE) !== 0;
+        exit.data = this.get32(S.exitData) >>> 0;
+        exit.instructionLength = this.get32(S.exitLength);
+        this.moveRip(exit.instructionLength);
+        this.retired++;
+        return EngineExitReason.io;
+      case EXIT.hlt:
+        exit.instructionLength = 1;
+        return EngineExitReason.hlt;
+      case EXIT.mmio:
+        return this.describeMmio(flags);
+      case EXIT.eptViolation:
+        exit.gpa = this.get64(S.exitGpa);
+        exit.isWrite = (flags & EXIT_WRITE) !== 0;
+        exit.isFetch = (flags & EXIT_FETCH) !== 0;
+        return EngineExitReason.protection;
+      case EXIT.tripleFault:
+        return EngineExitReason.tripleFault;
+      case EXIT.window:
+        return EngineExitReason.intWindow;
+      default:
+        exit.error = `The processor left for an unknown reason, ${reason}.`;
+        return EngineExitReason.internalError;
+    }
+  }
+
+  private describeMmio(flags: number): EngineExitReasonValue {
+    const { exit } = this;
+    exit.gpa = this.get64(S.exitGpa);
+    if (flags & EXIT_FETCH) {
+      exit.error = `The guest executes at 0x${exit.gpa.toString(16)}, where it has no memory.`;
+      return EngineExitReason.internalError;
+    }
+    exit.size = this.get32(S.exitSize);
+    exit.isWrite = (flags & EXIT_WRITE) !== 0;
+    exit.isFetch = false;
+    exit.data = this.get32(S.exitData) >>> 0;
+    exit.dataHigh = this.get32(S.exitData + 4) >>> 0;
+    return EngineExitReason.mmio;
+  }
+
+  finishIo(data: number): void {
+    const { exit } = this;
+    if (!exit.isIn) return;
+    if (exit.isString) {
+      this.finishIns(data);
+      return;
+    }
+    const at = this.base + 8 * RAX;
+    if (exit.size === 1) this.view.setUint8(at, data);
+    else if (exit.size === 2) this.view.setUint16(at, data, true);
+    else this.view.setBigUint64(at, BigInt(data >>> 0), true);
+  }
+
+  /** Stores the element of INS at the address that the exit left in S.exitGpa. */
+  private finishIns(data: number): void {
+    const at = this.recordAt(BigInt(this.get64(S.exitGpa)), this.exit.size);
+    if (at < 0) return;
+    if (this.exit.size === 1) this.view.setUint8(at, data);
+    else if (this.exit.size === 2) this.view.setUint16(at, data, true);
+    else this.view.setUint32(at, data, true);
+  }
+
+  finishMmio(low: number, high: number): void {
+    // The instruction runs again and finds the answers it has got so far, in order.
+    if (this.mmioAt !== this.retired) this.set32(S.mmioCount, 0);
+    this.mmioAt = this.retired;
+    const count = this.get32(S.mmioCount);
+    this.set32(S.mmioData + 8 * count, low);
+    this.set32(S.mmioData + 8 * count + 4, high);
+    this.set32(S.mmioCount, count + 1);
+  }
+
+  // Registers.
+
+  readRegs(into: VcpuRegState, mask: number): void {
+    saveRegisters(this.view, this.base, into, mask);
+  }
+
+  writeRegs(from: VcpuRegState, mask: number): boolean {
+    this.prepare();
+    if (!loadRegisters(this.view, this.base, from, mask)) return false;
+    this.stale = true;
+    return true;
+  }
+
+  reset(state: VcpuRegState): boolean {
+    this.prepare();
+    resetState(this.view, this.base, this.words);
+    this.pending = undefined;
+    this.pvclockGpa = 0n;
+    this.mmioAt = -1;
+    return this.writeRegs(state, 0x1f);
+  }
+
+  // Interrupts.
+
+  interruptReady(): boolean {
+    return (this.get32(S.eflags) & EFLAGS_IF) !== 0 && this.get32(S.shadow) === 0;
+  }
+
+  requestWindow(on: boolean): void {
+    this.set32(S.window, on ? 1 : 0);
+  }
+
+  injectInterrupt(vector: number): void {
+    this.pending = { vector, kind: EVENT.external, code: undefined };
+  }
+
+  injectException(vector: number, errorCode: number | undefined): void {
+    this.pending = { vector, kind: EVENT.exception, code: errorCode };
+  }
+
+  // Memory.
+
+  invalidate(gpa: number, sizeBytes: number): void {
+    const last = Math.floor((gpa + sizeBytes - 1) / PAGE_BYTES);
+    for (let page = Math.floor(gpa / PAGE_BYTES); page <= last; page++) {
+      if ((this.map?.get(page) ?? 0) & PAGE.code) this.cache?.invalidate(page);
+    }
+  }
+
+  protect(gpa: number, sizeBytes: number, prot: number): void {
+    if (!this.cpu) this.create();
+    const set =
+      (prot & PROT_READ ? 0 : PAGE.noRead) |
+      (prot & PROT_WRITE ? 0 : PAGE.noWrite) |
+      (prot & PROT_EXEC ? 0 : PAGE.noExecute);
+    const clear = PAGE.noRead | PAGE.noWrite | PAGE.noExecute;
+    for (let at = gpa; at < gpa + sizeBytes; at += PAGE_BYTES) {
+      this.map!.setFlags(at / PAGE_BYTES, set, clear);
+    }
+    this.stale = true;
+  }
+
+  usedPages(): number {
+    return this.words.length === 0 ? 0 : this.get32(S.touchedPages);
+  }
+
+  // The paravirtual clock.
+
+  get pvclock(): PvclockState {
+    return { gpa: this.pvclockGpa, version: this.pvclockVersion };
+  }
+
+  setPvclock(gpa: bigint): boolean {
+    if (!isPvclockValid(this.vm.ranges, gpa)) return false;
+    this.pvclockGpa = gpa;
+    this.updatePvclock();
+    return true;
+  }
+
+  setPvclockVersion(version: number): void {
+    this.pvclockVersion = version >>> 0;
+  }
+
+  private updatePvclock(): void {
+    if (!(Number(this.pvclockGpa & 1n) & PVCLOCK_ENABLE)) return;
+    const at = this.recordAt(pvclockAddress(this.pvclockGpa), 32);
+    if (at < 0) return;
+    const systemTimeNs = this.clock.now();
+    const tsc = Math.floor(systemTimeNs) + this.get64(S.tscOffset);
+    this.pvclockVersion = writePvclock(this.view, at, this.pvclockVersion, {
+      tscLow: tsc % 2 ** 32,
+      tscHigh: Math.floor(tsc / 2 ** 32),
+      systemTimeNs: Math.floor(systemTimeNs),
+      multiplier: pvclockMultiplier(TSC_HZ),
+    });
+  }
+
+  close(): void {
+    this.cpu = undefined;
+    this.cache = undefined;
+  }
+}
+
+/** Everything a reset clears that the register classes do not carry. */
+function resetState(view: DataView, base: number, words: Int32Array): void {
+  const keep = [S.physicalMap, S.codeMap, S.codeGeneration, S.touchedPages].map(
+    (offset) => [offset >>> 2, words[offset >>> 2]] as const,
+  );
+  words.fill(0);
+  for (const [index, value] of keep) words[index] = value;
+  const set64 = (offset: number, value: bigint): void => view.setBigUint64(base + offset, value, true);
+  words[S.faultVector >>> 2] = -1;
+  words[S.delivering >>> 2] = -1;
+  words[S.eflags >>> 2] = 2;
+  set64(S.physicalMask, (1n << 40n) - 1n);
+  set64(S.addressMask, 0xffn);
+  set64(S.addressMask + 8, 0xffffn);
+  set64(S.addressMask + 16, 0xffffffffn);
+  set64(S.addressMask + 24, 0xffffffffffffffffn);
+  set64(S.pat, 0x0007040600070406n);
+  set64(S.miscEnable, 0x1801n);
+  set64(S.xcr0, 1n);
+  view.setUint16(base + S.fcw, 0x40, true);
+  words[S.mxcsr >>> 2] = 0x1f80;
+}
