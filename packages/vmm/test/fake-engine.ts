@@ -128,3 +128,20 @@ export class FakeEngine implements Engine {
     return vcpu;
   }
 }
+
+/** An engine whose guest is a loop: every slice takes about a millisecond and does nothing. */
+export function makeBusyEngine(): Engine {
+  const engine = new FakeEngine();
+  return {
+    name: 'soft',
+    createVcpu: (vm) => {
+      const vcpu = engine.createVcpu(vm);
+      vcpu.run = () => {
+        const end = performance.now() + 1;
+        while (performance.now() < end);
+        return EngineExitReason.none;
+      };
+      return vcpu;
+    },
+  };
+}

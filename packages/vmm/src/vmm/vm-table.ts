@@ -57,6 +57,9 @@ export interface VmEntry {
   readonly home: number;
 }
 
+/** Ids are positive 32-bit numbers; a caller may name anything. */
+const isId = (id: number): boolean => id > 0 && (id | 0) === id;
+
 /** The host's blocking wait is refused to a browser's main thread, and to memory not shared. */
 function mayWait(words: Int32Array): boolean {
   try {
@@ -122,7 +125,7 @@ export class VmTable {
 
   /** The slot of a living VM, or -1. */
   find(id: number): number {
-    return id > 0 ? this.findWord(id) : -1;
+    return isId(id) ? this.findWord(id) : -1;
   }
 
   /** True while the slot is VM `id`'s, be it living or dying. */
@@ -133,7 +136,7 @@ export class VmTable {
 
   /** True when somebody is terminating this VM. */
   isDying(id: number): boolean {
-    return id > 0 && this.findWord(~id) >= 0;
+    return isId(id) && this.findWord(~id) >= 0;
   }
 
   /** Counts the caller among the users of VM `id`; false when the slot is not that VM's any more. */
