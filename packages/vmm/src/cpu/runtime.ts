@@ -4,7 +4,18 @@
 import type { Fn } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import type { Size } from './context.ts';
+import type { ControlRegisters } from './control-registers.ts';
+import type { DebugRegisters } from './debug-registers.ts';
+import type { Events } from './events.ts';
+import type { FarReturn } from './far-return.ts';
+import type { FarTransfer } from './far-transfer.ts';
+import type { FastCall } from './fast-call.ts';
+import type { IoRuntime } from './io.ts';
+import type { Modes } from './modes.ts';
+import type { Msrs } from './msr.ts';
+import type { Segments } from './segments.ts';
 import type { SseRuntime } from './sse-runtime.ts';
+import type { SystemSegments } from './system-segments.ts';
 
 type BySize<T> = Readonly<Record<Size, T>>;
 
@@ -48,13 +59,20 @@ export interface FlowRuntime {
   readonly raise: Fn<'void'>;
 }
 
-/** Event delivery and system state; defined in events.ts, segments.ts, system.ts. */
-export interface SystemRuntime {
-  /**
-   * (cpu, vector, kind EVENT, hasCode, code) -> 0 when RIP, CS, stack are those of the handler, or
-   * non-zero when the processor shut down (triple fault). Pushes S.eventRip. Double faults inside.
-   */
-  readonly deliver: Fn<'i32'>;
+/** The system half of the processor; defined in system-runtime.ts. */
+export interface SystemRuntime extends Events {
+  /** (cpu): after control registers, CS, SS or CPL were changed from outside. */
+  readonly updateModes: Fn<'void'>;
+  readonly modes: Modes;
+  readonly segments: Segments;
+  readonly systemSegments: SystemSegments;
+  readonly far: FarTransfer;
+  readonly back: FarReturn;
+  readonly fast: FastCall;
+  readonly control: ControlRegisters;
+  readonly debug: DebugRegisters;
+  readonly msrs: Msrs;
+  readonly io: IoRuntime;
 }
 
 /** 128-bit integer arithmetic; defined in integer-wide.ts. */
