@@ -103,8 +103,9 @@ class Runner {
       structs: compiledUrl('src/vmm/structs.ts'),
       engine: compiledUrl(join('test', module)),
     };
-    const state = initialState(64);
-    const code = assemble(source, 64);
+    // Without paging, so that the guest needs no memory but its code.
+    const state = initialState(32);
+    const code = assemble(source, 32);
     this.worker = new Worker(join(compiled, 'runner.mjs'), {
       workerData: { modules, factory, memory, control, words: this.words, state, code },
     });

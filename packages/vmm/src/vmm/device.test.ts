@@ -342,6 +342,17 @@ test('term() during a RUN that never returns answers EBUSY, and the RUN learns o
   expect(errno(() => device.run(params))).toBe('ENOENT');
 });
 
+test('create() gives the slot back when the engine cannot make a vCPU', () => {
+  const { device, engine } = bench();
+  const create = engine.createVcpu;
+  engine.createVcpu = () => {
+    throw new RangeError('out of memory');
+  };
+  for (let i = 0; i < 600; i++) expect(errno(() => device.create(createParams()))).toBe('ENOMEM');
+  engine.createVcpu = create;
+  expect(device.create(createParams())).toBe(2);
+});
+
 test('openVmm() refuses a control block that is none', () => {
   const { engine, memory } = bench();
   expect(() => openVmm({ engine, memory, control: new ArrayBuffer(64) })).toThrow(TypeError);

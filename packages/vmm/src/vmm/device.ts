@@ -317,6 +317,8 @@ export class VmmDevice {
       return { engine, ranges: vm.ranges, mmioExits: false, unanswered };
     } catch (cause) {
       this.table.free(slot);
+      // What the host throws when memory cannot be had; anything else is told as it is.
+      if (!(cause instanceof RangeError)) throw cause;
       throw new VmmError('ENOMEM', 'This host cannot hold another vCPU.', { cause });
     }
   }
