@@ -7,8 +7,7 @@ import { c32, call, type Expr, type Fn, type I32, i32, i64, type V128 } from '..
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { i32x4, i64x2 } from '../wasm/simd.ts';
-import type { SoftFloat } from './softfloat.ts';
-import { clearFlags, MXCSR_RC, mxcsr, settleOrLeave } from './sse-exceptions.ts';
+import { clearFlags, MXCSR_RC, mxcsr, type SseSoftFloat, settleOrLeave } from './sse-exceptions.ts';
 import type { BitsType } from './sse-format.ts';
 import { ZERO } from './sse-operand.ts';
 import { S } from './state.ts';
@@ -76,7 +75,7 @@ const qwords = (result: V128, i: number, value: Expr): V128 =>
 function definePackedAll(
   m: ModuleBuilder,
   settle: Fn<'i32'>,
-  soft: SoftFloat,
+  soft: SseSoftFloat,
 ): ConvertRuntime['packed'] {
   const { convert } = soft;
   const define = (
@@ -161,7 +160,7 @@ function defineToInteger<A extends BitsType, B extends BitsType>(
 export function defineConvertRuntime(
   m: ModuleBuilder,
   settle: Fn<'i32'>,
-  soft: SoftFloat,
+  soft: SseSoftFloat,
 ): ConvertRuntime {
   const { convert } = soft;
   return {

@@ -8,7 +8,11 @@
 import { c32, call, type Fn, type I32, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
+import type { SoftFloat } from './softfloat.ts';
 import { S, VECTOR } from './state.ts';
+
+/** What SSE asks of the software floating point, which must collect its flags in S.fpFlags. */
+export type SseSoftFloat = Pick<SoftFloat, 'f32' | 'f64' | 'convert'>;
 
 /** All exceptions. */
 const EXCEPTIONS = 0x3f;

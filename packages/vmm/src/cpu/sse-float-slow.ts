@@ -18,9 +18,14 @@ import {
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { v128 } from '../wasm/simd.ts';
-import type { SoftFloat } from './softfloat.ts';
 import type { SseOperations } from './softfloat-sse.ts';
-import { clearFlags, MXCSR_DAZ, mxcsr, settleOrLeave } from './sse-exceptions.ts';
+import {
+  clearFlags,
+  MXCSR_DAZ,
+  mxcsr,
+  type SseSoftFloat,
+  settleOrLeave,
+} from './sse-exceptions.ts';
 import {
   type BitsType,
   double,
@@ -329,7 +334,7 @@ function defineFormat<B extends BitsType>(t: Format<B>): FloatRuntime {
 export function defineFloatRuntime(
   m: ModuleBuilder,
   settle: Fn<'i32'>,
-  soft: SoftFloat,
+  soft: SseSoftFloat,
 ): { readonly single: FloatRuntime; readonly double: FloatRuntime } {
   const { convert } = soft;
   return {

@@ -2,23 +2,34 @@
 
 import type { Fn } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import type { SoftFloat } from './softfloat.ts';
+import { type AesRuntime, defineAes } from './aes.ts';
+import { definePolynomials, type PolynomialRuntime } from './binary-polynomials.ts';
 import { type ConvertRuntime, defineConvertRuntime } from './sse-convert-slow.ts';
-import { defineSettle } from './sse-exceptions.ts';
+import { defineSettle, type SseSoftFloat } from './sse-exceptions.ts';
 import { defineFloatRuntime, type FloatRuntime } from './sse-float-slow.ts';
+import { defineReciprocals, type ReciprocalRuntime } from './sse-reciprocal.ts';
+import { defineStringCompares, type StringRuntime } from './sse-string.ts';
 
 /** What SSE semantics call. */
 export interface SseRuntime {
   readonly single: FloatRuntime;
   readonly double: FloatRuntime;
   readonly convert: ConvertRuntime;
+  readonly reciprocals: ReciprocalRuntime;
+  readonly strings: StringRuntime;
+  readonly aes: AesRuntime;
+  readonly polynomials: PolynomialRuntime;
 }
 
-/** Defines the functions in `m`. The software floating point must collect flags in S.fpFlags. */
-export function defineSse(m: ModuleBuilder, soft: SoftFloat): SseRuntime {
+/** Defines the functions in `m`. */
+export function defineSse(m: ModuleBuilder, soft: SseSoftFloat): SseRuntime {
   const settle: Fn<'i32'> = defineSettle(m);
   return {
     ...defineFloatRuntime(m, settle, soft),
     convert: defineConvertRuntime(m, settle, soft),
+    reciprocals: defineReciprocals(m),
+    strings: defineStringCompares(m),
+    aes: defineAes(m),
+    polynomials: definePolynomials(m),
   };
 }

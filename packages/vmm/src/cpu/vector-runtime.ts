@@ -2,6 +2,8 @@
 // of those semantics.
 
 import type { ModuleBuilder } from '../wasm/module.ts';
+import { aesSemantics } from './aes.ts';
+import { polynomialSemantics } from './binary-polynomials.ts';
 import type { SemanticTable } from './context.ts';
 import type { Runtime } from './runtime.ts';
 import { defineSoftFloat } from './softfloat.ts';
@@ -11,9 +13,11 @@ import { sseConvertSemantics } from './sse-convert.ts';
 import { sseFloatSemantics } from './sse-float.ts';
 import { sseIntegerSemantics } from './sse-integer.ts';
 import { sseMoveSemantics } from './sse-move.ts';
+import { sseReciprocalSemantics } from './sse-reciprocal.ts';
 import { sseRoundSemantics } from './sse-round.ts';
 import { defineSse } from './sse-runtime.ts';
 import { sseShuffleSemantics } from './sse-shuffle.ts';
+import { sseStringSemantics } from './sse-string.ts';
 import { S } from './state.ts';
 
 /** Where the software floating point keeps its flags and intermediate results. */
@@ -38,4 +42,8 @@ export const vectorSemantics: SemanticTable = {
   ...sseCompareSemantics,
   ...sseRoundSemantics,
   ...sseConvertSemantics,
+  ...sseReciprocalSemantics,
+  ...sseStringSemantics,
+  ...aesSemantics,
+  ...polynomialSemantics,
 };
