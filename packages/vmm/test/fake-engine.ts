@@ -1,5 +1,5 @@
-// An engine without a processor, for tests of the monitor: each run() plays the next step of a script
-// and each call is written down. Registers are storage.
+// An engine without a processor, for tests of the monitor: each run() plays the next step of a
+// script and each call is written down. Registers are storage.
 
 import type {
   Engine,

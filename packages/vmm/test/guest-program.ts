@@ -1,9 +1,9 @@
-// Small guests for the monitor's tests: assembles code with the system's assembler, makes a VM with it
-// in one of three processor modes, and runs it until it says that it is done.
+// Small guests for the monitor's tests: assembles code with the system's assembler, makes a VM with
+// it in one of three processor modes, and runs it until it says that it is done.
 //
-// Memory of every guest: 0x1000 GDT, 0x2000 IDT (the IVT is at 0), 0x4000 page tables, 0x8000 top of
-// the stack, 0x10000 the program, 0x20000 handlers, one per 0x100; free from 0x30000 to 2 MiB.
-// A guest reports 32-bit values at port REPORT and stops at port DONE.
+// Memory of every guest: 0x1000 GDT, 0x2000 IDT (the IVT is at 0), 0x4000 page tables, 0x8000 top
+// of the stack, 0x10000 the program, 0x20000 handlers, one per 0x100; free from 0x30000 to 2 MiB. A
+// guest reports 32-bit values at port REPORT and stops at port DONE.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

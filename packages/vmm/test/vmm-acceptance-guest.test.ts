@@ -1,5 +1,5 @@
-// What a guest of vmm(4) finds: CPUID, MSRs, control registers, the time-stamp counter, what is #UD,
-// single steps, the paravirtual clock. The numbers are rows of the project's acceptance list.
+// What a guest of vmm(4) finds: CPUID, MSRs, control registers, the time-stamp counter, what is
+// #UD, single steps, the paravirtual clock. The numbers are rows of the project's acceptance list.
 
 import { describe, expect, test } from 'vitest';
 import { VM_EXIT_NONE, VMX_EXIT_IO } from '../src/vmm/exit-reasons.ts';

@@ -1,5 +1,5 @@
-// What RUN promises, shown by guests that execute: registers, I/O, halts, interrupts, protection. The
-// numbers are rows of the project's acceptance list. Guest code is assembled by the system's
+// What RUN promises, shown by guests that execute: registers, I/O, halts, interrupts, protection.
+// The numbers are rows of the project's acceptance list. Guest code is assembled by the system's
 // assembler; expectations are the processor's manuals and vmm(4).
 
 import { describe, expect, test } from 'vitest';
@@ -374,7 +374,7 @@ describe.each(guestEngines)('on the $name engine', ({ make }) => {
     expect(guest.reports()).toEqual([3]);
   });
 
-  test('43: with interrupts off a vector waits for the window, which the shadow of STI delays', () => {
+  test('43: a vector waits for the window, which the shadow of STI delays', () => {
     const guest = new Guest(
       make(),
       64,

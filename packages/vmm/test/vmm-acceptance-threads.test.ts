@@ -1,6 +1,6 @@
-// What vmm(4) promises to a second thread while a vCPU runs in the first. The numbers are rows of the
-// project's acceptance list. The other thread is a real one: it executes the library as compiled by
-// tsc, since not every Node that the tests run on loads TypeScript.
+// What vmm(4) promises to a second thread while a vCPU runs in the first. The numbers are rows of
+// the project's acceptance list. The other thread is a real one: it executes the library as
+// compiled by tsc, since not every Node that the tests run on loads TypeScript.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

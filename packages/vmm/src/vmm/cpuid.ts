@@ -1,12 +1,12 @@
-// CPUID as a guest sees it: SDM 2A, CPUID, tables 3-8 and following, for the software processor, with
-// the policy of vmm(4): no local APIC, MTRRs, MONITOR, VMX, PCID or power management; OpenBSD's own
-// hypervisor leaf, and KVM's at 0x40000100 so that guests find the paravirtual clock.
+// CPUID as a guest sees it: SDM 2A, CPUID, tables 3-8 and following, for the software processor,
+// with the policy of vmm(4): no local APIC, MTRRs, MONITOR, VMX, PCID or power management;
+// OpenBSD's own hypervisor leaf, and KVM's at 0x40000100 so that guests find the paravirtual clock.
 //
 // The tables name every bit that is set, and a bit that is set works. Two departures from vmm(4):
 // RDTSCP is offered, since this processor has it; and so are IA32_ARCH_CAPABILITIES and IBRS, which
-// tell guests that nothing here executes speculatively, so that they leave out their countermeasures.
-// Cache sizes are those of the processor that the model number names: programs tune themselves by
-// them, and get sensible block sizes, although nothing is cached here.
+// tell guests that nothing here executes speculatively, so that they leave out their
+// countermeasures. Cache sizes are those of the processor that the model number names: programs
+// tune themselves by them, and get sensible block sizes, although nothing is cached here.
 
 /** The four registers that CPUID loads, unsigned. */
 export interface CpuidResult {

@@ -1,10 +1,11 @@
-// vmm(4): virtual machines, their vCPUs and their memory, as of the 6.7 to 7.2 releases. Every ioctl
-// is a method that takes the structure of the same name; ioctl() is the binary face of the same.
+// vmm(4): virtual machines, their vCPUs and their memory, as of the 6.7 to 7.2 releases. Every
+// ioctl is a method that takes the structure of the same name; ioctl() is the binary face of the
+// same.
 //
 // Threads. A VM belongs to the thread that created it (its opening of the device): RUN and whatever
-// else touches registers works there only. The other threads see the VM in the table that they share
-// (the control block) and may name it in INFO, INTR and TERM; calls that need the registers answer
-// EBUSY to them. TERM stops a RUN in another thread and waits until it has returned.
+// else touches registers works there only. The other threads see the VM in the table that they
+// share (the control block) and may name it in INFO, INTR and TERM; calls that need the registers
+// answer EBUSY to them. TERM stops a RUN in another thread and waits until it has returned.
 //
 // Kept from the original on purpose: HLT with interrupts off is EIO and the end of the vCPU (it is
 // how a guest powers off); when RUN fails its structure is not written; names need not be unique;
@@ -261,9 +262,9 @@ export class VmmDevice {
   }
 
   /**
-   * Extension: with `on`, an access outside all memory ranges is an EPT_VIOLATION exit with fault type
-   * VEE_FAULT_MMIO_ASSIST and its details in vrp_exit.mmio, which also takes the answer. Otherwise it
-   * is EINVAL and the end of the vCPU. ENOENT, EBUSY.
+   * Extension: with `on`, an access outside all memory ranges is an EPT_VIOLATION exit with fault
+   * type VEE_FAULT_MMIO_ASSIST and its details in vrp_exit.mmio, which also takes the answer.
+   * Otherwise it is EINVAL and the end of the vCPU. ENOENT, EBUSY.
    */
   extMmioExits(vmId: number, on: boolean): void {
     this.withStopped(vmId, 0, ({ vcpu }) => {

@@ -1,13 +1,14 @@
 // What the monitor asks of an engine: something that executes guest code in slices and says why it
-// stopped. The soft engine is one (a software processor), hardware virtualization another. An engine
-// knows no VM ids, no errno and no ioctl; it keeps the state of its vCPUs and nothing else.
+// stopped. The soft engine is one (a software processor), hardware virtualization another. An
+// engine knows no VM ids, no errno and no ioctl; it keeps the state of its vCPUs and nothing else.
 //
 // The rules that the monitor relies on:
 // - run() is bounded. A slice lasts about a millisecond, so that a thread that waits for this one
 //   (TERM, INTR) waits no longer, and so that the caller can serve its timers between slices.
 // - State is precise at every exit: readRegs() shows the architectural state, and RIP is where the
 //   guest goes on. After IN, OUT and HLT that is past the instruction, as vmm(4) of the 6.7 to 7.2
-//   releases left it; after a protection violation or an MMIO access it is still at the instruction.
+//   releases left it; after a protection violation or an MMIO access it is still at the
+//   instruction.
 // - Guest misbehaviour is the guest's: it gets its exception. run() never throws for it.
 // - Nothing here allocates per exit, except readRegs() (64-bit registers are bigint there).
 
@@ -108,8 +109,8 @@ export interface EngineVm {
   /** The number of the vCPU, 0 for the first: the initial APIC id that CPUID shows. */
   readonly vcpuId: number;
   /**
-   * Element 0 becomes non-zero when another thread wants run() to return early. The monitor looks at
-   * it between slices; an engine whose run() can block must look (or wait) itself.
+   * Element 0 becomes non-zero when another thread wants run() to return early. The monitor looks
+   * at it between slices; an engine whose run() can block must look (or wait) itself.
    */
   readonly kick: Int32Array;
 }
@@ -143,7 +144,7 @@ export interface EngineVcpu {
    */
   finishIo(data: number): void;
 
-  /** Gives an MMIO read its value, or acknowledges a write; run() then completes the instruction. */
+  /** Gives an MMIO read its value, or acknowledges a write; run() then goes on with it. */
   finishMmio(low: number, high: number): void;
 
   /** Fills the register classes in `mask` (VM_RWREGS_*) and leaves the others as they are. */
@@ -155,7 +156,7 @@ export interface EngineVcpu {
    */
   writeRegs(from: VcpuRegState, mask: number): boolean;
 
-  /** {@link writeRegs} of everything on a processor just reset: pending events and MSRs are gone. */
+  /** {@link writeRegs} of everything on a processor just reset: no pending events, no old MSRs. */
   reset(state: VcpuRegState): boolean;
 
   /** RFLAGS.IF is set and no STI or MOV SS shadow holds interrupts off. */
@@ -164,7 +165,7 @@ export interface EngineVcpu {
   /** While on, run() returns with `intWindow` before an instruction at which one could be taken. */
   requestWindow(on: boolean): void;
 
-  /** Has the next run() deliver an external interrupt (0..255). Only when {@link interruptReady}. */
+  /** Has the next run() deliver an interrupt (0..255). Only when {@link interruptReady}. */
   injectInterrupt(vector: number): void;
 
   /** Has the next run() deliver an exception (0..31), pushing `errorCode` unless undefined. */

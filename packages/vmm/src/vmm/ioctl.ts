@@ -1,6 +1,6 @@
-// The binary face of vmm(4): structures as bytes in, bytes out. The argument is the caller's copy of
-// the structure, as ioctl(2) passes it; vrp_exit and vip_info inside it are addresses in the caller's
-// address space, here offsets in a WebAssembly.Memory, with 0 for the null pointer.
+// The binary face of vmm(4): structures as bytes in, bytes out. The argument is the caller's copy
+// of the structure, as ioctl(2) passes it; vrp_exit and vip_info inside it are addresses in the
+// caller's address space, here offsets in a WebAssembly.Memory, with 0 for the null pointer.
 
 import { VmmError } from '../base/errors.ts';
 import type { VmmDevice } from './device.ts';
@@ -135,7 +135,7 @@ const HANDLERS = new Map<number, Handler>([
   ],
 ]);
 
-/** Serves one ioctl. Throws ENOTTY for an unknown code, EFAULT for an argument that is too short. */
+/** Serves one ioctl. Throws ENOTTY for an unknown code, EFAULT for too short an argument. */
 export function dispatchIoctl(
   device: VmmDevice,
   memory: WebAssembly.Memory,

@@ -1,7 +1,7 @@
 // Binary structures, declared as tables. A table lists a C structure's members in order; offsets,
 // size and alignment follow from the System V ABI for amd64 (section 3.1.2: natural alignment,
-// little endian, 8-byte longs and pointers), and from the same table values are packed and unpacked.
-// Bit fields and packed structures are not modelled: no structure of vmm(4) has any.
+// little endian, 8-byte longs and pointers), and from the same table values are packed and
+// unpacked. Bit fields and packed structures are not modelled: no structure of vmm(4) has any.
 
 import { assert } from '../base/assert.ts';
 

@@ -1,6 +1,6 @@
-// Guest memory: what CREATE accepts as ranges and MPROTECT_EPT as a piece of them, with the checks of
-// vmm(4) of the 6.7 to 7.2 releases in their order. Addresses come as 64-bit values that a caller may
-// have got wrong in any way, and leave as numbers that are safe to calculate with.
+// Guest memory: what CREATE accepts as ranges and MPROTECT_EPT as a piece of them, with the checks
+// of vmm(4) of the 6.7 to 7.2 releases in their order. Addresses come as 64-bit values that a
+// caller may have got wrong in any way, and leave as numbers that are safe to calculate with.
 
 import { VmmError } from '../base/errors.ts';
 import type { EngineMemoryRange } from './engine.ts';
@@ -23,7 +23,7 @@ const PROTECT_SIZE_MAX = 512n << 30n;
 const isAligned = (value: bigint): boolean => (value & BigInt(PAGE_SIZE - 1)) === 0n;
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 const startsInWindow = (gpa: bigint): boolean => gpa >= WINDOW_BASE && gpa <= WINDOW_END;
-/** `end` is exclusive: memory may end where the window does, so that firmware can lie below 4 GiB. */
+/** `end` is exclusive: memory may end where the window does, for firmware below 4 GiB. */
 const endsInWindow = (end: bigint): boolean => end > WINDOW_BASE && end <= WINDOW_END;
 
 function refuse(reason: string): never {

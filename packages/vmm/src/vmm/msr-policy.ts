@@ -1,5 +1,5 @@
-// Model-specific registers as vmm(4) treats them: which the guest has, what the others answer. SDM 4
-// has the numbers and bits. RDMSR of a register that is not here is #GP; WRMSR of one is ignored,
+// Model-specific registers as vmm(4) treats them: which the guest has, what the others answer. SDM
+// 4 has the numbers and bits. RDMSR of a register that is not here is #GP; WRMSR of one is ignored,
 // which vmm(4) decided for guests that program what they do not look for. There are no MTRRs.
 
 /** The registers that a guest can use, and the few that the policy names. */

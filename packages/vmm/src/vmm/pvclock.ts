@@ -1,7 +1,7 @@
 // The paravirtual clock that guests enable with the MSR KVM_SYSTEM_TIME: a 32-byte record in guest
-// memory that gives the time since the VM's start at a value of the time-stamp counter, and the rate
-// to go on from there. Linux, Documentation/virt/kvm/x86/msr.rst; OpenBSD, pvclock(4). The engine
-// updates the record before it enters the guest.
+// memory that gives the time since the VM's start at a value of the time-stamp counter, and the
+// rate to go on from there. Linux, Documentation/virt/kvm/x86/msr.rst; OpenBSD, pvclock(4). The
+// engine updates the record before it enters the guest.
 //
 //   u32 version, u32 padding, u64 tsc_timestamp, u64 system_time,
 //   u32 tsc_to_system_mul, s8 tsc_shift, u8 flags, u8 padding[2]

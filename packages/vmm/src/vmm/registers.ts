@@ -4,7 +4,7 @@
 // access-rights format, SDM 3C 25.4.1, table 25-2. 64-bit registers are bigint: this is the cold
 // face; the processor keeps its own.
 
-/** Indices into {@link VcpuRegState.vrs_gprs}; <machine/vmmvar.h> calls them VCPU_REGS_RAX and so on. */
+/** Indices into {@link VcpuRegState.vrs_gprs}; in <machine/vmmvar.h>, VCPU_REGS_RAX and so on. */
 export const VCPU_REGS = {
   RAX: 0,
   RBX: 1,

@@ -70,7 +70,7 @@ function cProgram(): string {
   return `#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#define _IOC(dir, g, n, t) ((unsigned long)((dir) | ((sizeof(t) & 0x1fff) << 16) | ((g) << 8) | (n)))
+#define _IOC(dir, g, n, t) ((dir) | ((sizeof(t) & 0x1ffful) << 16) | ((g) << 8) | (n))
 #define _IOW(g, n, t) _IOC(0x80000000ul, g, n, t)
 #define _IOWR(g, n, t) _IOC(0xc0000000ul, g, n, t)
 #define P(name, value) printf("%s %lu\\n", name, (unsigned long)(value))

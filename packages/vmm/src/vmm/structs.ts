@@ -1,6 +1,7 @@
 // The structures of the vmm(4) ioctls, <machine/vmmvar.h> as of September 2021 (releases 6.7 to
 // 7.2): as TypeScript types with the same member names, and as layout tables in the order of the C
-// declarations. Two members are objects here and pointers in the binary form: vrp_exit and vip_info.
+// declarations. Two members are objects here and pointers in the binary form: vrp_exit and
+// vip_info.
 
 import type { StructLayout } from './layout.ts';
 import { struct, union } from './layout.ts';
@@ -96,8 +97,8 @@ export interface VmExit {
   vei: VmExitInout;
   vee: VmExitEptviolation;
   /**
-   * All registers. Filling it costs more than all else in an exit, so that typed callers who have no
-   * use for it leave it undefined and RUN then neither fills nor reads it.
+   * All registers. Filling it costs more than all else in an exit, so that typed callers who have
+   * no use for it leave it undefined and RUN then neither fills nor reads it.
    */
   vrs: VcpuRegState | undefined;
   /** The privilege level that the guest ran at, 0..3; only filled together with vrs. */

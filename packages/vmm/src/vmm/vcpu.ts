@@ -1,13 +1,13 @@
-// One RUN of a vCPU: hands the caller's answer to the last exit to the engine, injects, executes one
-// slice, and puts the exit into the form of vmm(4), with Intel's exit numbers. The caller has made
-// sure that nobody else uses the vCPU.
+// One RUN of a vCPU: hands the caller's answer to the last exit to the engine, injects, executes
+// one slice, and puts the exit into the form of vmm(4), with Intel's exit numbers. The caller has
+// made sure that nobody else uses the vCPU.
 //
 // Where this differs from the releases it follows, it does so on purpose:
 // - IN of 1 and 2 bytes keeps the upper bytes of RAX, as the processor does (they were cleared).
 // - vrp_irqready is set only when the next RUN really can inject, which an STI or MOV SS shadow
 //   prevents (it was RFLAGS.IF alone, and a vector given during the shadow was lost).
-// - RUN returns after one slice, with VM_EXIT_NONE. It used to go on until a signal or the scheduler
-//   wanted the thread; callers have always had to loop.
+// - RUN returns after one slice, with VM_EXIT_NONE. It used to go on until a signal or the
+//   scheduler wanted the thread; callers have always had to loop.
 
 import { VmmError } from '../base/errors.ts';
 import type { EngineExit, EngineMemoryRange, EngineVcpu } from './engine.ts';

@@ -5,10 +5,10 @@
 // than one of them: ids, names, sizes, the state of each vCPU, the level of its interrupt line.
 // Registers and the engine stay with the thread that created the VM (the vCPU's home).
 //
-// A slot's `id` word is 0 when free, ~0 while it is being filled, the id while the VM lives, and ~id
-// while it is being terminated. Whoever uses a VM counts itself in `users` first and then looks at
-// the id again, so that TERM, which changes the id first and then waits for the count to become 0,
-// never frees a slot under somebody.
+// A slot's `id` word is 0 when free, ~0 while it is being filled, the id while the VM lives, and
+// ~id while it is being terminated. Whoever uses a VM counts itself in `users` first and then looks
+// at the id again, so that TERM, which changes the id first and then waits for the count to become
+// 0, never frees a slot under somebody.
 
 import { VCPU_STATE_REQTERM, VCPU_STATE_RUNNING, VCPU_STATE_STOPPED } from './exit-reasons.ts';
 import { packText, unpackText } from './layout.ts';
@@ -139,7 +139,7 @@ export class VmTable {
     return isId(id) && this.findWord(~id) >= 0;
   }
 
-  /** Counts the caller among the users of VM `id`; false when the slot is not that VM's any more. */
+  /** Counts the caller among the users of VM `id`; false when the slot is not its any more. */
   enter(slot: number, id: number): boolean {
     Atomics.add(this.words, this.at(slot, SLOT.users), 1);
     if (this.get(slot, SLOT.id) === id) return true;
