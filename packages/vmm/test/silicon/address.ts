@@ -39,6 +39,18 @@ export function operandLinear(state: AddressState, instruction: Instruction): bi
   return linearAddress(state.mode, sum);
 }
 
+/** Bytes of the stack pointer in use. */
+export function stackBytes(state: AddressState): number {
+  if (state.mode === 64) return 8;
+  return state.selectors.ss === Selector.stack16 ? 2 : 4;
+}
+
+/** The linear address of the stack's top when RSP is `pointer`. */
+export function stackLinear(state: AddressState, pointer: bigint): bigint {
+  const offset = BigInt.asUintN(stackBytes(state) * 8, pointer);
+  return linearAddress(state.mode, offset + segmentBase(state, 2));
+}
+
 /** `sum` as a linear address: 64 bits in 64-bit mode, else 32. */
 export const linearAddress = (mode: VectorMode, sum: bigint): bigint =>
   BigInt.asUintN(mode === 64 ? 64 : 32, sum);

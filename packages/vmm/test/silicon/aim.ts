@@ -3,9 +3,9 @@
 // reaches it.
 
 import { BASE_RIP, type Instruction } from '../../src/isa/instruction.ts';
-import { segmentBase } from './address.ts';
+import { segmentBase, stackBytes } from './address.ts';
 import type { Draft } from './draft.ts';
-import { DATA_REGIONS, Selector } from './layout.ts';
+import { DATA_REGIONS } from './layout.ts';
 import type { Random } from './random.ts';
 
 const [PAIR, READ_ONLY, HIGH] = DATA_REGIONS;
@@ -126,12 +126,6 @@ export function aimOperand(draft: Draft, linear: bigint): void {
 export function aimRegister(draft: Draft, register: number, linear: bigint, segment: number): void {
   const { addrSize } = draft.instruction;
   setLow(draft, register, offsetOf(draft, linear, segment, addrSize), addrSize);
-}
-
-/** Bytes of the stack pointer in use. */
-export function stackBytes(draft: Draft): number {
-  if (draft.form.mode === 64) return 8;
-  return draft.selectors.ss === Selector.stack16 ? 2 : 4;
 }
 
 /** Makes the stack's top lie at `linear`. */

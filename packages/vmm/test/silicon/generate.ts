@@ -6,7 +6,7 @@ import type { CodeMode } from '../../src/isa/instruction.ts';
 import { operandBytes, operandShapes } from '../../src/isa/operand.ts';
 import { encodingsOf } from '../../src/isa/random-encodings.ts';
 import { type Feature, featureNames, type Row } from '../../src/isa/row.ts';
-import { operandLinear } from './address.ts';
+import { operandLinear, segmentBase, stackLinear } from './address.ts';
 import { aimOperand, aimStack, chooseLinear, isFree, setCode } from './aim.ts';
 import { Draft } from './draft.ts';
 import type { SiliconVector } from './format.ts';
@@ -70,8 +70,50 @@ function complete(draft: Draft): boolean {
   aimStack(draft, chooseStack(draft));
   if (form.memory && !placeOperand(draft, style)) return false;
   applySetup(draft);
-  return draft.decode();
+  return draft.decode() && isConfined(draft);
 }
+
+const SEGMENT_BYTES = 1n << 32n;
+const RSP = 4;
+
+/** Instructions that use the stack. */
+const STACK: ReadonlySet<string> = new Set(
+  'push pop pusha popa pushf popf call ret retf iret enter leave'.split(' '),
+);
+
+/**
+ * True when the finished draft touches nothing of the runner's own, and does not depend on how a
+ * processor takes an operand of several parts to pieces: which part of it comes first at the end of
+ * a segment, and how many bytes a selector's place on the stack has.
+ */
+function isConfined(draft: Draft): boolean {
+  const { row, opsize, segment } = draft.instruction;
+  if (draft.form.memory) {
+    const linear = operandLinear(draft, draft.instruction);
+    const { bytes } = operandExtent(draft);
+    if (!isFree(linear) || !isFree(linear + BigInt(bytes))) return false;
+    const end = BigInt.asUintN(32, linear - segmentBase(draft, segment)) + BigInt(bytes);
+    if (draft.mode !== 64 && isCompound(row) && end > SEGMENT_BYTES) return false;
+  }
+  if (!STACK.has(row.mnemonic)) return true;
+  const stack = stackLinear(draft, draft.gpr[RSP]);
+  if (!isFree(stack)) return false;
+  if (!movesSelector(row)) return true;
+  // A far CALL into compatibility mode pushes with the 32-bit stack pointer of that mode.
+  if (row.mnemonic === 'call' && stack >= SEGMENT_BYTES) return false;
+  const inPage = Number(stack & 0xfffn);
+  return inPage >= 2 * opsize && inPage + 5 * opsize <= 0x1000;
+}
+
+/** Memory operands that are read or written in parts. */
+const isCompound = ({ mnemonic, operands }: Row): boolean =>
+  mnemonic in AREAS || operands.some(({ type }) => type === 'mfar' || type === 'mpair');
+
+/** A segment selector goes to the stack or comes from it. */
+const movesSelector = ({ mnemonic, operands }: Row): boolean =>
+  mnemonic === 'retf' ||
+  mnemonic === 'iret' ||
+  operands.some(({ type }) => /far$/.test(type) || operandShapes[type].file === 'seg');
 
 /** A number for a text (FNV-1a). */
 function hash(text: string): number {

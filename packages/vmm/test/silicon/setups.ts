@@ -3,7 +3,7 @@
 // One function per mnemonic, applied to a draft that is otherwise complete.
 
 import { operandBytes, operandShapes } from '../../src/isa/operand.ts';
-import { operandLinear as linearOf, segmentBase } from './address.ts';
+import { operandLinear as linearOf, segmentBase, stackLinear } from './address.ts';
 import {
   aimRegister,
   aimStack,
@@ -13,7 +13,6 @@ import {
   offsetOf,
   setCode,
   setLow,
-  stackBytes,
 } from './aim.ts';
 import type { Draft } from './draft.ts';
 import { Selector } from './layout.ts';
@@ -155,7 +154,7 @@ function move(draft: Draft): void {
 function pop(draft: Draft): void {
   const { type } = draft.instruction.row.operands[0];
   if (operandShapes[type].file !== 'seg') return;
-  const linear = low(draft, RSP, stackBytes(draft)) + segmentBase(draft, 2);
+  const linear = stackLinear(draft, draft.gpr[RSP]);
   draft.patchNumber(linear, BigInt(draft.random.pick(SELECTORS)), 2);
 }
 
@@ -308,7 +307,7 @@ function farFrame(slots: number): (draft: Draft) => void {
   return (draft) => {
     const { random, instruction } = draft;
     const { opsize } = instruction;
-    const linear = low(draft, RSP, stackBytes(draft)) + segmentBase(draft, 2);
+    const linear = stackLinear(draft, draft.gpr[RSP]);
     const slot = (index: number, value: bigint): void => {
       draft.patchNumber(linear + BigInt(index * opsize), value, opsize);
     };
@@ -345,7 +344,7 @@ function nearTarget(draft: Draft): bigint {
 
 function nearReturn(draft: Draft): void {
   const { opsize } = draft.instruction;
-  const linear = low(draft, RSP, stackBytes(draft)) + segmentBase(draft, 2);
+  const linear = stackLinear(draft, draft.gpr[RSP]);
   draft.patchNumber(linear, BigInt.asUintN(opsize * 8, nearTarget(draft)), opsize);
 }
 

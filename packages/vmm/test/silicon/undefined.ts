@@ -4,6 +4,7 @@
 
 import { AF, CF, OF, STATUS_FLAGS } from '../../src/isa/flags.ts';
 import type { Instruction } from '../../src/isa/instruction.ts';
+import { operandShapes } from '../../src/isa/operand.ts';
 import type { SiliconResult, SiliconVector } from './format.ts';
 import { Selector } from './layout.ts';
 
@@ -32,11 +33,21 @@ export interface Undefined {
   readonly bytes: readonly ByteRange[];
   /** The instruction was interrupted between stores, of which it may have made any. */
   readonly memory: boolean;
+  /** Bytes of the stack, from RSP after the instruction on. */
+  readonly stackBytes: readonly ByteRange[];
+  /** The x87 state: an MMX store that faults may have made its transition to MMX before. */
+  readonly x87: boolean;
   /** FS.base and GS.base. */
   readonly bases: boolean;
   /** CR2 is that of some byte of the operand's page. */
   readonly cr2Page: boolean;
+  /** Even whether there is a fault. */
+  readonly everything: boolean;
 }
+
+const RCX = 1;
+const RSI = 6;
+const RDI = 7;
 
 const C0 = 0x0100;
 const C1 = 0x0200;
@@ -58,10 +69,13 @@ const UNDEFINES_C1 = set('fldcw fnstcw fnstsw fnstenv fnclex ffree ffreep fnop w
 const TRANSCENDENTAL = set('f2xm1 fyl2x fyl2xp1 fptan fpatan fsin fcos fsincos');
 
 /** Stores of several parts, any of which may have been made when a later one faults. */
-const MANY_STORES = set('pusha enter fnsave fnstenv fxsave maskmovq maskmovdqu call sgdt sidt');
+const MANY_STORES = set('pusha enter fnsave fnstenv fxsave call');
 
-/** Instructions on areas, which report any of the faulting bytes' addresses. */
-const AREAS = set('fxsave fxrstor fnsave frstor fnstenv fldenv');
+/** Instructions with several accesses, in an order of their own: CR2 is that of any of them. */
+const MANY_ACCESSES = set('fxsave fxrstor fnsave frstor fnstenv fldenv retf iret');
+
+/** "May still be signaled" of a masked-out byte, in words of their section, is all there is said. */
+const MASKED_STORES = set('maskmovq maskmovdqu');
 
 const ROTATES = set('rol ror rcl rcr');
 const SHIFTS = set('shl shr sar');
@@ -107,15 +121,25 @@ function undefinedRegisters(
 ): ReadonlyMap<number, bigint> {
   const { row, opsize, reg, rm, mod } = instruction;
   const registers = new Map<number, bigint>();
+  const upper = 0xffff_ffff_0000_0000n;
   const low = (1n << BigInt(opsize * 8)) - 1n;
   // BSF, BSR of 0: the destination is undefined by this manual, unchanged by AMD's (vol. 3), and
   // programs rely on that; but whether a 32-bit one clears the upper half is left open by both.
   const unfound =
     (row.mnemonic === 'bsf' || row.mnemonic === 'bsr') && (result.rflags & 0x40) !== 0;
-  if (unfound && opsize === 4) registers.set(reg, 0xffff_ffff_0000_0000n);
+  if (unfound && opsize === 4) registers.set(reg, upper);
   if (row.mnemonic === 'bswap' && opsize === 2) registers.set(rm, 0xffffn);
   const double = DOUBLE_SHIFTS.has(row.mnemonic) && mod === 3;
   if (double && shiftCount(vector, instruction) > opsize * 8) registers.set(rm, low);
+  // POPA may have loaded some of the registers when it faults.
+  if (row.mnemonic === 'popa' && result.trap !== 1) {
+    for (let register = 0; register < 8; register++) registers.set(register, -1n);
+  }
+  // No iteration with 32-bit addresses: the registers are written back (cut to 32 bits) or not.
+  const none = instruction.rep !== 0 && (vector.gpr[RCX] & 0xffff_ffffn) === 0n;
+  if (row.rep !== 'none' && instruction.addrSize === 4 && none) {
+    for (const register of [RCX, RSI, RDI]) registers.set(register, upper);
+  }
   return registers;
 }
 
@@ -153,6 +177,14 @@ function undefinedBytes(vector: SiliconVector, instruction: Instruction): readon
   }
 }
 
+/** PUSH of a segment register, 32 bits: "either" zero-extended or a 16-bit store (PUSH). */
+function undefinedStackBytes(instruction: Instruction): readonly ByteRange[] {
+  const { row, opsize } = instruction;
+  const [operand] = row.operands;
+  if (row.mnemonic !== 'push' || opsize !== 4) return [];
+  return operandShapes[operand.type].file === 'seg' ? [{ from: 2, to: 4 }] : [];
+}
+
 /** What of `result`, the silicon's, of running `vector` is undefined. */
 export function undefinedOf(
   vector: SiliconVector,
@@ -172,9 +204,12 @@ export function undefinedOf(
     ulps: TRANSCENDENTAL.has(mnemonic) ? 1 : 0,
     xmm: /^r(sqrt|cp)[ps]s$/.test(mnemonic) ? 'reciprocal' : 'none',
     bytes: undefinedBytes(vector, instruction),
+    stackBytes: undefinedStackBytes(instruction),
     memory: !done && MANY_STORES.has(mnemonic),
+    x87: !done && row.unit === 'mmx' && row.operands[0].access === 'w' && instruction.mod !== 3,
     // A null selector clears the base of FS or GS on some processors and leaves it on others.
     bases: nullLoaded || result.cs !== Selector.code64,
-    cr2Page: AREAS.has(mnemonic),
+    cr2Page: MANY_ACCESSES.has(mnemonic),
+    everything: !done && MASKED_STORES.has(mnemonic),
   };
 }
