@@ -50,7 +50,7 @@ export const FLAGS_MASK = 0x257fd5;
 
 /** The functions that keep derived state. */
 export interface Modes {
-  /** (cpu): after CR0, CR4, EFER, CS, SS or CPL changed. */
+  /** (cpu): after CR0, CR4, EFER, CS, SS or CPL changed, or all of the state from outside. */
   readonly updateModes: Fn<'void'>;
   /** (cpu) -> RFLAGS, 32 bits, with the status flags. */
   readonly packFlags: Fn<'i32'>;
@@ -67,7 +67,7 @@ export function defineModes(m: ModuleBuilder, memory: MemoryRuntime): Modes {
   const updateStepping = defineUpdateStepping(m);
   const setSystemFlags = defineSetSystemFlags(m, memory, updateStepping);
   return {
-    updateModes: defineUpdateModes(m, memory),
+    updateModes: defineUpdateModes(m, memory, updateStepping),
     packFlags: m.function('packFlags', ['i32'], 'i32', (f) => {
       const cpu = f.param(0, 'i32');
       f.return(i32.or(i32.load(cpu, S.eflags), new LazyFlags(f, cpu).pack()));
@@ -110,7 +110,11 @@ function defineSetSystemFlags(
   });
 }
 
-function defineUpdateModes(m: ModuleBuilder, memory: MemoryRuntime): Fn<'void'> {
+function defineUpdateModes(
+  m: ModuleBuilder,
+  memory: MemoryRuntime,
+  updateStepping: Fn<'void'>,
+): Fn<'void'> {
   const selectFetchMode = defineSelectFetchMode(m);
   const fpuTraps = m.function('fpuTraps', ['i32'], 'i32', (f) => f.return(fpuTrapBits(f)));
   return m.function('updateModes', ['i32'], 'void', (f) => {
@@ -134,6 +138,7 @@ function defineUpdateModes(m: ModuleBuilder, memory: MemoryRuntime): Fn<'void'> 
       },
     );
     f.store32(cpu, call(fpuTraps, cpu), S.fpuTraps);
+    f.call(updateStepping, cpu);
     f.call(memory.selectTlb, cpu);
     f.call(selectFetchMode, cpu);
   });
