@@ -18,7 +18,6 @@ import {
   EXIT_REP,
   EXIT_STRING,
   EXIT_WRITE,
-  RAX,
   S,
   SLOT,
   STATE_BYTES,
@@ -39,7 +38,13 @@ import {
   PROT_WRITE,
   type PvclockState,
 } from './engine.ts';
-import { MSR, archCapabilitiesHigh, archCapabilitiesLow } from './msr-policy.ts';
+import {
+  archCapabilitiesHigh,
+  archCapabilitiesLow,
+  MSR,
+  readUnknownMsr,
+  writeUnknownMsr,
+} from './msr-policy.ts';
 import {
   isPvclockValid,
   PVCLOCK_ENABLE,
@@ -250,7 +255,9 @@ export class SoftVcpu implements EngineVcpu {
     if (index === MSR.ARCH_CAPABILITIES) {
       return { low: archCapabilitiesLow | 0, high: archCapabilitiesHigh | 0 };
     }
-    if (index !== MSR.KVM_SYSTEM_TIME) return null;
+    if (index !== MSR.KVM_SYSTEM_TIME) {
+      return readUnknownMsr(index) === 'zero' ? { low: 0, high: 0 } : null;
+    }
     const low = Number(BigInt.asIntN(32, this.pvclockGpa));
     return { low, high: Number(BigInt.asIntN(32, this.pvclockGpa >> 32n)) };
   }
@@ -258,7 +265,8 @@ export class SoftVcpu implements EngineVcpu {
   private writeMsr(index: number, low: number, high: number): boolean {
     const value = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
     if (index === MSR.KVM_SYSTEM_TIME) return this.setPvclock(value);
-    if (index === MSR.KVM_WALL_CLOCK) this.writeWallClock(value);
+    if (index !== MSR.KVM_WALL_CLOCK) return writeUnknownMsr(index) === 'ignore';
+    this.writeWallClock(value);
     return true;
   }
 
@@ -294,14 +302,6 @@ export class SoftVcpu implements EngineVcpu {
     return (this.words[offset >>> 2] >>> 0) + this.words[(offset >>> 2) + 1] * 2 ** 32;
   }
 
-  private moveRip(bytes: number): void {
-    const at = this.base + S.rip;
-    const rip = this.view.getBigUint64(at, true) + BigInt(bytes);
-    const mode = this.get32(S.codeMode);
-    const masked = mode === 8 ? rip : rip & (mode === 4 ? 0xffffffffn : 0xffffn);
-    this.view.setBigUint64(at, masked, true);
-  }
-
   // Running.
 
   run(): EngineExitReasonValue {
@@ -312,6 +312,8 @@ export class SoftVcpu implements EngineVcpu {
       cpu.updateModes(this.base);
     }
     this.updatePvclock();
+    // Answers to MMIO belong to the instruction that asked.
+    if (this.mmioAt !== this.retired) this.set32(S.mmioCount, 0);
     let left = SLICE_INSTRUCTIONS;
     if (this.pending && this.deliverPending(cpu)) return EngineExitReason.tripleFault;
     while (left > 0) {
@@ -361,12 +363,17 @@ export class SoftVcpu implements EngineVcpu {
     }
     cpu.runRecord(this.base, this.base + S.stepRecords);
     const reason = this.get32(S.exit);
-    const finished = reason === EXIT.none || reason === EXIT.step || reason === EXIT.window;
-    if (!trap || !finished || this.get64(S.exceptions) !== exceptions) return;
-    this.set32(S.dr + 8 * 6, this.get32(S.dr + 8 * 6) | DR6_BS);
-    this.set32(S.faultVector, VECTOR.DB);
-    this.set32(S.faultHasCode, 0);
-    cpu.raise(this.base);
+    if (!trap || this.get64(S.exceptions) !== exceptions) return;
+    if (reason === EXIT.none || reason === EXIT.step || reason === EXIT.window) {
+      this.set32(S.dr + 8 * 6, this.get32(S.dr + 8 * 6) | DR6_BS);
+      this.set32(S.faultVector, VECTOR.DB);
+      this.set32(S.faultHasCode, 0);
+      cpu.raise(this.base);
+    } else if (reason === EXIT.io || reason === EXIT.hlt) {
+      // The trap comes when the monitor has completed the instruction.
+      this.set32(S.dr + 8 * 6, this.get32(S.dr + 8 * 6) | DR6_BS);
+      this.pending = { vector: VECTOR.DB, kind: EVENT.exception, code: undefined };
+    }
   }
 
   /** Decodes the instruction at RIP into the step records; false with a fault set. */
@@ -419,8 +426,7 @@ export class SoftVcpu implements EngineVcpu {
         exit.portIsImmediate = (flags & EXIT_IMMEDIATE) !== 0;
         exit.data = this.get32(S.exitData) >>> 0;
         exit.instructionLength = this.get32(S.exitLength);
-        this.moveRip(exit.instructionLength);
-        this.retired++;
+        this.advanceIo();
         return EngineExitReason.io;
       case EXIT.hlt:
         exit.instructionLength = 1;
@@ -457,26 +463,15 @@ export class SoftVcpu implements EngineVcpu {
     return EngineExitReason.mmio;
   }
 
-  finishIo(data: number): void {
-    const { exit } = this;
-    if (!exit.isIn) return;
-    if (exit.isString) {
-      this.finishIns(data);
-      return;
-    }
-    const at = this.base + 8 * RAX;
-    if (exit.size === 1) this.view.setUint8(at, data);
-    else if (exit.size === 2) this.view.setUint16(at, data, true);
-    else this.view.setBigUint64(at, BigInt(data >>> 0), true);
+  /** Makes the I/O instruction done; a REP with elements left is not, and runs again. */
+  private advanceIo(): void {
+    const before = this.get32(S.rip);
+    this.cpu!.advanceIo(this.base);
+    if (this.get32(S.rip) !== before) this.retired++;
   }
 
-  /** Stores the element of INS at the address that the exit left in S.exitGpa. */
-  private finishIns(data: number): void {
-    const at = this.recordAt(BigInt(this.get64(S.exitGpa)), this.exit.size);
-    if (at < 0) return;
-    if (this.exit.size === 1) this.view.setUint8(at, data);
-    else if (this.exit.size === 2) this.view.setUint16(at, data, true);
-    else this.view.setUint32(at, data, true);
+  finishIo(data: number): void {
+    if (this.exit.isIn) this.cpu!.finishIo(this.base, data);
   }
 
   finishMmio(low: number, high: number): void {
