@@ -16,6 +16,10 @@ export const MEMORY_BYTES = 0x20_0000;
 /** The kernel sees physical memory from here on. */
 export const KERNEL_BASE = 0xffff_8000_0000_0000n;
 
+/** 4 GiB of views of the 64 KiB around the block; kernel.S says what for. */
+const ALIASES = 0xffff_8001_0000_0000n;
+const ALIAS_BYTES = 0x1_0000;
+
 const PAGE = 0x1000;
 
 /** Physical addresses. */
@@ -100,11 +104,28 @@ export class GuestImage {
     this.writeTss();
     const large = this.entry(KERNEL_BASE, 2);
     this.view.setBigUint64(large, PRESENT | WRITABLE | LARGE, true);
+    this.mapAliases();
     this.codePages = this.mapRegion(CODE_REGION, USER | PRESENT);
     this.dataPages = DATA_REGIONS.flatMap((region) => {
       const write = region.writable ? WRITABLE : 0n;
       return this.mapRegion(region, USER | PRESENT | NO_EXECUTE | write);
     });
+  }
+
+  /** One page table and one page directory, each used again and again. */
+  private mapAliases(): void {
+    const [directory, table] = [this.nextTable, this.nextTable + PAGE];
+    this.nextTable += 2 * PAGE;
+    const first = Physical.block - (Physical.block % ALIAS_BYTES);
+    for (let index = 0; index < 512; index++) {
+      const page = first + ((index * PAGE) % ALIAS_BYTES);
+      this.view.setBigUint64(table + index * 8, BigInt(page) | PRESENT | WRITABLE, true);
+      this.view.setBigUint64(directory + index * 8, BigInt(table) | PRESENT | WRITABLE, true);
+    }
+    for (let index = 0n; index < 4n; index++) {
+      const entry = this.entry(ALIASES + (index << 30n), 3);
+      this.view.setBigUint64(entry, BigInt(directory) | PRESENT | WRITABLE, true);
+    }
   }
 
   /** Gives `region` pages, from its end to its start, with holes between; answers them in order. */

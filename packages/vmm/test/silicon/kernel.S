@@ -11,10 +11,13 @@
 .set BLOCK_GPR, 0x200       /* RAX RCX RDX RBX RBP RSI RDI R8-R15 */
 .set BLOCK_VECTOR, 0x278    /* vector, error code, RIP, CS, RFLAGS, RSP, SS: up to 0x2b0 */
 .set BLOCK_CS, 0x290
+.set BLOCK_RSP, 0x2a0
 .set BLOCK_SELECTORS, 0x2c0 /* DS ES FS GS, 16 bits each */
 .set BLOCK_FS_BASE, 0x2d0
 .set BLOCK_GS_BASE, 0x2d8
 .set BLOCK_CR2, 0x2e0
+
+.set ALIASES, 0xffff800100000000 /* 4 GiB in which every 64 KiB are those of the block */
 
 .set CS_64, 0x33
 .set VECTORS, 32
@@ -52,7 +55,18 @@ load:
     mov BLOCK_GS_BASE(%rsp), %rax
     wrgsbase %rax
 1:
-    lea BLOCK_GPR(%rsp), %rsp
+    /*
+     * IRET to a 16-bit stack segment loads SP only: bits 16 to 31 of ESP stay those of the kernel's
+     * (SDM vol. 3A, 6.14.3 has no word of it; Linux calls the cure espfix). So the block is mapped
+     * once for each value they can have, and IRET is made on the stack where they are right.
+     */
+    mov BLOCK_RSP(%rsp), %eax
+    and $0xffff0000, %eax
+    movzwl %sp, %ecx
+    or %ecx, %eax
+    movabs $ALIASES, %rcx
+    add %rcx, %rax
+    lea BLOCK_GPR(%rax), %rsp
     pop %rax
     pop %rcx
     pop %rdx

@@ -39,8 +39,8 @@ export interface Undefined {
   readonly x87: boolean;
   /** FS.base and GS.base. */
   readonly bases: boolean;
-  /** CR2 is that of some byte of the operand's page. */
-  readonly cr2Page: boolean;
+  /** CR2 exactly, or that of some byte of the page, or of any operand that faults. */
+  readonly cr2: 'exact' | 'page' | 'any';
   /** Even whether there is a fault. */
   readonly everything: boolean;
 }
@@ -206,10 +206,11 @@ export function undefinedOf(
     bytes: undefinedBytes(vector, instruction),
     stackBytes: undefinedStackBytes(instruction),
     memory: !done && MANY_STORES.has(mnemonic),
-    x87: !done && row.unit === 'mmx' && row.operands[0].access === 'w' && instruction.mod !== 3,
+    x87: !done && row.unit === 'mmx' && instruction.mod !== 3 && row.operands[0]?.access === 'w',
     // A null selector clears the base of FS or GS on some processors and leaves it on others.
     bases: nullLoaded || result.cs !== Selector.code64,
-    cr2Page: MANY_ACCESSES.has(mnemonic),
+    // CMPS may look at either of its operands first.
+    cr2: mnemonic === 'cmps' ? 'any' : MANY_ACCESSES.has(mnemonic) ? 'page' : 'exact',
     everything: !done && MASKED_STORES.has(mnemonic),
   };
 }

@@ -1,0 +1,21 @@
+// Our processor against the host's: every form of every instruction that both have, random operands
+// and states, faults with error codes and CR2. check.ts is the same for the command line.
+
+import { describe, expect, test } from 'vitest';
+import { checkForms, describeMismatch, sharedForms } from './check-forms.ts';
+import { siliconUnavailable } from './runner.ts';
+
+const VECTORS_PER_FORM = 6;
+/** Enough to see what is wrong. */
+const SHOWN_MAX = 20;
+
+describe.skipIf(siliconUnavailable() !== undefined)('the processor', () => {
+  for (const mode of [64, 32, 16] as const) {
+    test(`agrees with the silicon in ${mode}-bit code`, () => {
+      const forms = sharedForms([mode]);
+      expect(forms.length).toBeGreaterThan(900);
+      const mismatches = checkForms(forms, 0, VECTORS_PER_FORM);
+      expect(mismatches.slice(0, SHOWN_MAX).map(describeMismatch)).toEqual([]);
+    });
+  }
+});
