@@ -2,22 +2,12 @@
 // of those semantics.
 
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { aesSemantics } from './aes.ts';
-import { polynomialSemantics } from './binary-polynomials.ts';
 import type { SemanticTable } from './context.ts';
 import type { Runtime } from './runtime.ts';
 import { defineSoftFloat } from './softfloat.ts';
 import { WIDE_SCRATCH_BYTES } from './softfloat-parts.ts';
-import { sseCompareSemantics } from './sse-compare.ts';
-import { sseConvertSemantics } from './sse-convert.ts';
-import { sseFloatSemantics } from './sse-float.ts';
-import { sseIntegerSemantics } from './sse-integer.ts';
-import { sseMoveSemantics } from './sse-move.ts';
-import { sseReciprocalSemantics } from './sse-reciprocal.ts';
-import { sseRoundSemantics } from './sse-round.ts';
 import { defineSse } from './sse-runtime.ts';
-import { sseShuffleSemantics } from './sse-shuffle.ts';
-import { sseStringSemantics } from './sse-string.ts';
+import { sseSemantics } from './sse-semantics.ts';
 import { S } from './state.ts';
 
 /** Where the software floating point keeps its flags and intermediate results. */
@@ -33,17 +23,5 @@ export function defineVector(m: ModuleBuilder): Pick<Runtime, 'sse'> {
   return { sse: defineSse(m, soft) };
 }
 
-/** The semantics of MMX and SSE, by mnemonic. */
-export const vectorSemantics: SemanticTable = {
-  ...sseMoveSemantics,
-  ...sseIntegerSemantics,
-  ...sseShuffleSemantics,
-  ...sseFloatSemantics,
-  ...sseCompareSemantics,
-  ...sseRoundSemantics,
-  ...sseConvertSemantics,
-  ...sseReciprocalSemantics,
-  ...sseStringSemantics,
-  ...aesSemantics,
-  ...polynomialSemantics,
-};
+/** The semantics of all vector and floating-point instructions, by mnemonic. */
+export const vectorSemantics: SemanticTable = { ...sseSemantics };

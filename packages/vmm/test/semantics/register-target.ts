@@ -2,13 +2,6 @@
 // one WebAssembly function for each, no memory, no decoder cache, no event delivery. So an error in a
 // semantic function shows as that, and thousands of cases take a second.
 
-import { createInstruction, Decoder } from '../../src/isa/decoder.ts';
-import { STATUS_FLAGS } from '../../src/isa/flags.ts';
-import type { Instruction } from '../../src/isa/instruction.ts';
-import { operandShapes } from '../../src/isa/operand.ts';
-import type { Operand, Row } from '../../src/isa/row.ts';
-import { c32 } from '../../src/wasm/expr.ts';
-import { ModuleBuilder } from '../../src/wasm/module.ts';
 import type { SemanticTable, Size } from '../../src/cpu/context.ts';
 import { type Flow, HANDLER_PARAMS } from '../../src/cpu/flow.ts';
 import { InterpreterContext } from '../../src/cpu/interpreter-context.ts';
@@ -16,6 +9,13 @@ import { LazyFlags } from '../../src/cpu/lazy-flags.ts';
 import { R, RECORD_BYTES } from '../../src/cpu/record.ts';
 import type { Runtime } from '../../src/cpu/runtime.ts';
 import { GPR, gprSlot, S } from '../../src/cpu/state.ts';
+import { createInstruction, Decoder } from '../../src/isa/decoder.ts';
+import { STATUS_FLAGS } from '../../src/isa/flags.ts';
+import type { Instruction } from '../../src/isa/instruction.ts';
+import { operandShapes } from '../../src/isa/operand.ts';
+import type { Operand, Row } from '../../src/isa/row.ts';
+import { c32 } from '../../src/wasm/expr.ts';
+import { ModuleBuilder } from '../../src/wasm/module.ts';
 import type { SiliconTarget } from '../silicon/compare.ts';
 import type { SiliconResult, SiliconVector } from '../silicon/format.ts';
 import { Fx } from '../silicon/vectors.ts';
@@ -80,7 +80,14 @@ export class RegisterTarget implements SiliconTarget {
     runtime: Runtime,
     flow: Flow,
   ): void {
-    const variant = { row, opsize, addressing: 'register', lock: false, rep: 0, wide: true } as const;
+    const variant = {
+      row,
+      opsize,
+      addressing: 'register',
+      lock: false,
+      rep: 0,
+      wide: true,
+    } as const;
     const fn = m.function(keyOf(row, opsize), HANDLER_PARAMS, 'void', (f) => {
       const x = new InterpreterContext(f, runtime, flow, variant);
       semantic(x);
@@ -94,7 +101,7 @@ export class RegisterTarget implements SiliconTarget {
     const { view, instruction } = this;
     this.vector = vector;
     this.decoder.decode(vector.code, 0, vector.code.length, 8, instruction);
-    vector.gpr.forEach((value, n) => view.setBigUint64(CPU + gprSlot(n), value, true));
+    for (const [n, value] of vector.gpr.entries()) view.setBigUint64(CPU + gprSlot(n), value, true);
     const fx = new DataView(vector.fx.buffer, vector.fx.byteOffset);
     for (let n = 0; n < 16; n++) copy(fx, Fx.xmm + 16 * n, view, CPU + S.xmm + 16 * n);
     const status = fx.getUint16(Fx.fsw, true);
