@@ -41,6 +41,8 @@ export interface Undefined {
   readonly bases: boolean;
   /** CR2 exactly, or that of some byte of the page, or of any operand that faults. */
   readonly cr2: 'exact' | 'page' | 'any';
+  /** Whether a fault is #SS or #GP: an operand both misaligned and beyond the stack's limit. */
+  readonly stackOrAlignment: boolean;
   /** Even whether there is a fault. */
   readonly everything: boolean;
 }
@@ -48,6 +50,7 @@ export interface Undefined {
 const RCX = 1;
 const RSI = 6;
 const RDI = 7;
+const SS = 2;
 
 const C0 = 0x0100;
 const C1 = 0x0200;
@@ -211,6 +214,8 @@ export function undefinedOf(
     bases: nullLoaded || result.cs !== Selector.code64,
     // CMPS may look at either of its operands first.
     cr2: mnemonic === 'cmps' ? 'any' : MANY_ACCESSES.has(mnemonic) ? 'page' : 'exact',
+    // Faults of one instruction's execution have no order among them (vol. 3A, table 6-2).
+    stackOrAlignment: row.aligned && instruction.segment === SS,
     everything: !done && MASKED_STORES.has(mnemonic),
   };
 }
