@@ -9,12 +9,14 @@
 // A page without a write tag is not necessarily read-only: it may be clean (the dirty bit must be
 // set by a walk first) or hold decoded code (the store must drop it).
 
-import { c32, c64, call, type Fn, i32, i64, type I32, type I64, type Local } from '../wasm/expr.ts';
+import { c32, c64, call, type Fn, type I32, type I64, i32, i64, type Local } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
+import { defineIsWatched, defineWatch } from './breakpoints.ts';
 import type { Size } from './context.ts';
 import { ACCESS, definePageWalk, NO_PAGE, WALK } from './page-walk.ts';
 import { defineMarkPage, definePhysicalEntry, PAGE } from './physical-map.ts';
+import type { MemoryRuntime } from './runtime.ts';
 import { defineCheckedAddress } from './segment-check.ts';
 import {
   EXIT,
@@ -32,7 +34,6 @@ import {
   TLB_SUPERVISOR_AC,
   TLB_USER,
 } from './state.ts';
-import type { MemoryRuntime } from './runtime.ts';
 
 /** Offsets in a TLB entry. */
 export const TLB = { readTag: 0, writeTag: 8, addend: 16, flags: 20 } as const;
@@ -77,6 +78,8 @@ class MmuBuilder {
   private readonly walk: Fn<'i64'>;
   readonly translate: Fn<'i32'>;
   private readonly noteNonGlobal: Fn<'void'>;
+  private readonly isWatched: Fn<'i32'>;
+  private readonly watch: Fn<'void'>;
   private readonly mmioRead: Fn<'i64'>;
   private readonly mmioWrite: Fn<'i32'>;
   private readonly storeBytes: Fn<'i32'>;
@@ -88,6 +91,8 @@ class MmuBuilder {
     this.markPage = defineMarkPage(m);
     this.walk = definePageWalk(m, this.physicalEntry);
     this.noteNonGlobal = this.defineNoteNonGlobal();
+    this.isWatched = defineIsWatched(m);
+    this.watch = defineWatch(m);
     const protection = this.defineProtection();
     this.translate = this.defineTranslate(protection);
     this.mmioRead = this.defineMmioRead();
@@ -153,7 +158,11 @@ class MmuBuilder {
         const touched = i32.add(i32.load(cpu, S.touchedPages), c32(1));
         f.store32(cpu, touched, S.touchedPages);
       });
-      f.if(tlb, () => f.call(fill, cpu, tlb, linear, entry));
+      f.if(tlb, () => {
+        const stepping = i32.load(cpu, S.stepping);
+        f.if(stepping, () => f.if(call(this.isWatched, cpu, linear), () => f.set(tlb, c32(0))));
+        f.if(tlb, () => f.call(fill, cpu, tlb, linear, entry));
+      });
       f.return(or(i32.and(entry, c32(-4096)), inPage(linear)));
     });
   }
@@ -169,12 +178,20 @@ class MmuBuilder {
       f.store64(cpu, i64.add(i64.load(cpu, S.tlbMisses), c64(1)), S.tlbMisses);
       // Execute-only and unreadable pages never get a read tag: each access is checked.
       const readable = i32.eqz(i32.and(entry, c32(PAGE.noRead)));
-      f.if(readable, () => f.store64(slot, page, TLB.readTag), () => f.store64(slot, c64(-1), TLB.readTag));
+      f.if(
+        readable,
+        () => f.store64(slot, page, TLB.readTag),
+        () => f.store64(slot, c64(-1), TLB.readTag),
+      );
       const writable = i32.and(
         i32.and(walk, c32(WALK.writable)),
         i32.eqz(i32.and(entry, c32(PAGE.noWrite | PAGE.code))),
       );
-      f.if(writable, () => f.store64(slot, page, TLB.writeTag), () => f.store64(slot, c64(-1), TLB.writeTag));
+      f.if(
+        writable,
+        () => f.store64(slot, page, TLB.writeTag),
+        () => f.store64(slot, c64(-1), TLB.writeTag),
+      );
       f.store32(slot, i32.sub(i32.and(entry, c32(-4096)), i32.wrap(page)), TLB.addend);
       f.store32(slot, walk, TLB.flags);
       f.if(i32.eqz(i32.and(walk, c32(WALK.global))), () => f.call(this.noteNonGlobal, cpu, slot));
@@ -249,6 +266,7 @@ class MmuBuilder {
       const bounce = i32.add(cpu, c32(S.bounce));
       const first = f.let(call(this.translate, cpu, tlb, linear, access));
       f.if(i32.eqz(first), () => f.return(c32(FAULTED)));
+      this.observe(f, cpu, linear, bytes, access);
       f.if(i32.eqz(this.crosses(linear, bytes)), () => {
         f.if(i32.gt_u(first, c32(NO_MEMORY)), () => f.return(first));
         this.mmioToBounce(f, cpu, bytes);
@@ -277,7 +295,12 @@ class MmuBuilder {
     f.loop((again) => {
       const rest = i32.sub(bytes, done);
       const piece = f.let(
-        f.choose('i32', i32.gt_u(rest, c32(8)), () => c32(8), () => rest),
+        f.choose(
+          'i32',
+          i32.gt_u(rest, c32(8)),
+          () => c32(8),
+          () => rest,
+        ),
       );
       f.set(value, call(this.mmioRead, cpu, piece));
       f.if(i32.eq(i32.load(cpu, S.faultVector), c32(FAULT_EXIT)), () => f.return(c32(FAULTED)));
@@ -338,20 +361,30 @@ class MmuBuilder {
       const secondPhysical = f.let(i64.load(cpu, S.lastPhysical));
       const first = f.let(call(this.translate, cpu, tlb, linear, access));
       f.if(i32.eqz(first), () => f.return(c32(1)));
-      f.if(i32.eq(first, c32(NO_MEMORY)), () => {
-        f.if(i32.eqz(tail), () => {
-          f.returnCall(this.mmioWrite, cpu, bytes, i64.load(bounce));
-        });
-      }, () => {
-        f.memoryCopy(first, bounce, head);
-        this.noteCode(f, cpu, i32.load(cpu, S.lastEntry), i64.load(cpu, S.lastPhysical), head);
-      });
+      this.observe(f, cpu, linear, bytes, access);
+      f.if(
+        i32.eq(first, c32(NO_MEMORY)),
+        () => {
+          f.if(i32.eqz(tail), () => {
+            f.returnCall(this.mmioWrite, cpu, bytes, i64.load(bounce));
+          });
+        },
+        () => {
+          f.memoryCopy(first, bounce, head);
+          this.noteCode(f, cpu, i32.load(cpu, S.lastEntry), i64.load(cpu, S.lastPhysical), head);
+        },
+      );
       f.if(i32.gt_u(second, c32(NO_MEMORY)), () => {
         f.memoryCopy(second, i32.add(bounce, head), tail);
         this.noteCode(f, cpu, secondEntry, secondPhysical, tail);
       });
       f.return(c32(0));
     });
+  }
+
+  /** Lets data breakpoints see an access that succeeded in being translated. */
+  private observe(f: FunctionBuilder, cpu: I32, linear: I64, bytes: I32, access: I32): void {
+    f.if(i32.load(cpu, S.stepping), () => f.call(this.watch, cpu, linear, bytes, access));
   }
 
   private noteCode(f: FunctionBuilder, cpu: I32, entry: I32, physical: I64, bytes: I32): void {
@@ -389,6 +422,7 @@ class MmuBuilder {
       f.if(i32.eqz(this.crosses(linear, bytes)), () => {
         const address = f.let(call(this.translate, cpu, tlb, linear, access));
         f.if(i32.eqz(address), () => f.return(c32(FAULTED)));
+        this.observe(f, cpu, linear, bytes, access);
         const plain = i32.eqz(i32.and(i32.load(cpu, S.lastEntry), c32(PAGE.code)));
         f.if(i32.and(i32.gt_u(address, c32(NO_MEMORY)), plain), () => f.return(address));
       });

@@ -200,6 +200,8 @@ export const S = {
   codePage: 0xcd8,
   /** i32: how many guest pages carry PAGE.touched. */
   touchedPages: 0xcdc,
+  /** i32: data breakpoints hit by the instruction under way, bits as in DR6. */
+  watchHits: 0xce0,
 } as const;
 
 /** TLB geometry. An entry: i64 read tag, i64 write tag, i32 addend, i32 flags, i64 unused. */

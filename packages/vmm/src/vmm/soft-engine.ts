@@ -26,13 +26,13 @@ import {
 import type { Feature } from '../isa/row.ts';
 import { cpuid } from './cpuid.ts';
 import {
-  emptyEngineExit,
   type Engine,
   type EngineExit,
   EngineExitReason,
   type EngineExitReasonValue,
   type EngineVcpu,
   type EngineVm,
+  emptyEngineExit,
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
@@ -63,6 +63,8 @@ const WASM_PAGE_BYTES = 65536;
 const PAGE_BYTES = 4096;
 const EFLAGS_TF = 0x100;
 const EFLAGS_IF = 0x200;
+const EFLAGS_RF = 0x10000;
+const DR6 = S.dr + 8 * 6;
 const DR6_BS = 1 << 14;
 
 /** What a soft engine is made of. */
@@ -108,9 +110,31 @@ export class SoftEngine implements Engine {
 
 /** Instruction sets beyond the base that the soft processor has. */
 export const SOFT_FEATURES: readonly Feature[] = [
-  'fpu', 'mmx', 'sse', 'sse2', 'sse3', 'ssse3', 'sse4_1', 'sse4_2', 'aes', 'pclmulqdq', 'popcnt',
-  'cx8', 'cx16', 'fxsr', 'tsc', 'rdtscp', 'msr', 'sep', 'syscall', 'rdrand',
-  'rdseed', 'fsgsbase', 'smap', 'clfsh', 'clflushopt',
+  'fpu',
+  'mmx',
+  'sse',
+  'sse2',
+  'sse3',
+  'ssse3',
+  'sse4_1',
+  'sse4_2',
+  'aes',
+  'pclmulqdq',
+  'popcnt',
+  'cx8',
+  'cx16',
+  'fxsr',
+  'tsc',
+  'rdtscp',
+  'msr',
+  'sep',
+  'syscall',
+  'rdrand',
+  'rdseed',
+  'fsgsbase',
+  'smap',
+  'clfsh',
+  'clflushopt',
 ];
 
 /** A vCPU on the software processor. */
@@ -137,6 +161,8 @@ export class SoftVcpu implements EngineVcpu {
   private pvclockGpa = 0n;
   private pvclockVersion = 0;
   private readonly stepBytes = new Uint8Array(32);
+  /** The debug registers at the last step. */
+  private readonly debugWords = new Int32Array(16);
 
   constructor(vm: EngineVm, engine: SoftEngine, options: SoftEngineOptions) {
     this.vm = vm;
@@ -166,7 +192,9 @@ export class SoftVcpu implements EngineVcpu {
     try {
       return this.vm.memory.grow(pages) * WASM_PAGE_BYTES;
     } catch (cause) {
-      throw new VmmError('ENOMEM', `There is no room for ${bytes} bytes of a vCPU's state.`, { cause });
+      throw new VmmError('ENOMEM', `There is no room for ${bytes} bytes of a vCPU's state.`, {
+        cause,
+      });
     }
   }
 
@@ -186,7 +214,10 @@ export class SoftVcpu implements EngineVcpu {
   /** Takes memory for maps and decoded code, and instantiates the processor: before the first run. */
   private create(): ProcessorExports {
     this.prepare();
-    const leaves = this.vm.ranges.reduce((n, range) => n + range.sizeBytes / PAGE_BYTES / LEAF_ENTRIES + 2, 0);
+    const leaves = this.vm.ranges.reduce(
+      (n, range) => n + range.sizeBytes / PAGE_BYTES / LEAF_ENTRIES + 2,
+      0,
+    );
     const maps = 2 * (ROOT_ENTRIES * 4 + Math.ceil(leaves) * PAGE_BYTES);
     let next = this.grow(maps + this.codeBytes);
     const allocate = (bytes: number): number => {
@@ -346,42 +377,97 @@ export class SoftVcpu implements EngineVcpu {
   private deliverPending(cpu: ProcessorExports): boolean {
     const { vector, kind, code } = this.pending!;
     this.pending = undefined;
-    this.view.setBigUint64(this.base + S.eventRip, this.view.getBigUint64(this.base + S.rip, true), true);
+    this.view.setBigUint64(
+      this.base + S.eventRip,
+      this.view.getBigUint64(this.base + S.rip, true),
+      true,
+    );
     return cpu.deliver(this.base, vector, kind, code === undefined ? 0 : 1, code ?? 0) !== 0;
   }
 
   /** Executes one instruction: in the shadow of STI or MOV SS, or when single-stepping. */
   private step(cpu: ProcessorExports): void {
     const trap = (this.get32(S.eflags) & EFLAGS_TF) !== 0;
+    const resumed = (this.get32(S.eflags) & EFLAGS_RF) !== 0;
+    const exceptions = this.get64(S.exceptions);
     this.set32(S.shadow, 0);
     this.set32(S.exit, EXIT.none);
     this.set32(S.budget, 1);
-    const exceptions = this.get64(S.exceptions);
+    this.forgetWatched(cpu);
+    const hit = resumed ? 0 : this.instructionBreakpoints();
+    if (hit !== 0) {
+      this.set32(S.eflags, this.get32(S.eflags) | EFLAGS_RF);
+      this.raiseDebug(cpu, hit);
+      return;
+    }
     if (!this.prepareStep(cpu)) {
       cpu.raise(this.base);
       return;
     }
     cpu.runRecord(this.base, this.base + S.stepRecords);
+    if (this.get64(S.exceptions) !== exceptions) return;
+    if (resumed) this.set32(S.eflags, this.get32(S.eflags) & ~EFLAGS_RF);
+    const traps = this.get32(S.watchHits) | (trap ? DR6_BS : 0);
+    if (traps !== 0) this.trapAfter(cpu, traps);
+  }
+
+  /** Raises #DB behind the instruction just done, at once or when the monitor has completed it. */
+  private trapAfter(cpu: ProcessorExports, traps: number): void {
     const reason = this.get32(S.exit);
-    if (!trap || this.get64(S.exceptions) !== exceptions) return;
     if (reason === EXIT.none || reason === EXIT.step || reason === EXIT.window) {
-      this.set32(S.dr + 8 * 6, this.get32(S.dr + 8 * 6) | DR6_BS);
-      this.set32(S.faultVector, VECTOR.DB);
-      this.set32(S.faultHasCode, 0);
-      cpu.raise(this.base);
+      this.raiseDebug(cpu, traps);
     } else if (reason === EXIT.io || reason === EXIT.hlt) {
-      // The trap comes when the monitor has completed the instruction.
-      this.set32(S.dr + 8 * 6, this.get32(S.dr + 8 * 6) | DR6_BS);
+      this.set32(DR6, this.get32(DR6) | traps);
       this.pending = { vector: VECTOR.DB, kind: EVENT.exception, code: undefined };
     }
+  }
+
+  private raiseDebug(cpu: ProcessorExports, dr6: number): void {
+    this.set32(DR6, this.get32(DR6) | dr6);
+    this.set32(S.faultVector, VECTOR.DB);
+    this.set32(S.faultHasCode, 0);
+    cpu.raise(this.base);
+  }
+
+  /** Watched pages must not be in the TLB: empties it whenever a debug register has changed. */
+  private forgetWatched(cpu: ProcessorExports): void {
+    this.set32(S.watchHits, 0);
+    let changed = false;
+    for (let i = 0; i < 16; i++) {
+      const word = this.get32(S.dr + 4 * i);
+      // DR6 reports; it arms nothing.
+      if (i >> 1 !== 6 && word !== this.debugWords[i]) changed = true;
+      this.debugWords[i] = word;
+    }
+    if (changed) cpu.flushAll(this.base);
+  }
+
+  /** The instruction breakpoints at RIP, as bits of DR6. */
+  private instructionBreakpoints(): number {
+    const dr7 = this.get32(S.dr + 8 * 7);
+    if ((dr7 & 0xff) === 0) return 0;
+    const linear = this.linearRip();
+    let hit = 0;
+    for (let i = 0; i < 4; i++) {
+      const isEnabled = ((dr7 >> (2 * i)) & 3) !== 0;
+      const isExecute = ((dr7 >> (16 + 4 * i)) & 3) === 0;
+      const address = this.view.getBigUint64(this.base + S.dr + 8 * i, true);
+      if (isEnabled && isExecute && address === linear) hit |= 1 << i;
+    }
+    return hit;
+  }
+
+  private linearRip(): bigint {
+    const rip = this.view.getBigUint64(this.base + S.rip, true);
+    if (this.get32(S.codeMode) === 8) return rip;
+    return (rip + this.view.getBigUint64(this.base + SLOT.segmentBase + 8, true)) & 0xffffffffn;
   }
 
   /** Decodes the instruction at RIP into the step records; false with a fault set. */
   private prepareStep(cpu: ProcessorExports): boolean {
     const mode = this.get32(S.codeMode) as 2 | 4 | 8;
     const rip = this.view.getBigUint64(this.base + S.rip, true);
-    const csBase = this.view.getBigUint64(this.base + SLOT.segmentBase + 8, true);
-    const linear = mode === 8 ? rip : (rip + csBase) & 0xffffffffn;
+    const linear = this.linearRip();
     const code = cpu.fetchPage(this.base, linear);
     if (code === 0) return false;
     const offset = Number(linear & 0xfffn);
@@ -390,7 +476,11 @@ export class SoftVcpu implements EngineVcpu {
     const bytes = new Uint8Array(this.vm.memory.buffer);
     this.stepBytes.fill(0);
     this.stepBytes.set(bytes.subarray(host + offset, host + offset + head));
-    this.view.setBigUint64(this.base + SLOT.ripBase, BigInt.asUintN(64, rip - BigInt(offset)), true);
+    this.view.setBigUint64(
+      this.base + SLOT.ripBase,
+      BigInt.asUintN(64, rip - BigInt(offset)),
+      true,
+    );
     this.set32(S.codePage, code);
     if (this.cache!.lengthAt(this.stepBytes, head, mode) === 0) {
       const next = cpu.fetchPage(this.base, linear + BigInt(head));
@@ -594,7 +684,8 @@ function resetState(view: DataView, base: number, words: Int32Array): void {
   );
   words.fill(0);
   for (const [index, value] of keep) words[index] = value;
-  const set64 = (offset: number, value: bigint): void => view.setBigUint64(base + offset, value, true);
+  const set64 = (offset: number, value: bigint): void =>
+    view.setBigUint64(base + offset, value, true);
   words[S.faultVector >>> 2] = -1;
   words[S.delivering >>> 2] = -1;
   words[S.eflags >>> 2] = 2;
