@@ -19,7 +19,6 @@ import {
   EXIT_STRING,
   EXIT_WRITE,
   S,
-  SLOT,
   STATE_BYTES,
   VECTOR,
 } from '../cpu/state.ts';
@@ -54,6 +53,7 @@ import {
 } from './pvclock.ts';
 import type { VcpuRegState } from './registers.ts';
 import { loadRegisters, saveRegisters } from './soft-registers.ts';
+import { Stepper } from './soft-step.ts';
 
 /** The rate of the time-stamp counter: it counts nanoseconds. */
 export const TSC_HZ = 1e9;
@@ -61,11 +61,7 @@ export const TSC_HZ = 1e9;
 export const SLICE_INSTRUCTIONS = 200_000;
 const WASM_PAGE_BYTES = 65536;
 const PAGE_BYTES = 4096;
-const EFLAGS_TF = 0x100;
 const EFLAGS_IF = 0x200;
-const EFLAGS_RF = 0x10000;
-const DR6 = S.dr + 8 * 6;
-const DR6_BS = 1 << 14;
 
 /** What a soft engine is made of. */
 export interface SoftEngineOptions {
@@ -160,9 +156,7 @@ export class SoftVcpu implements EngineVcpu {
   private pending: { vector: number; kind: number; code: number | undefined } | undefined;
   private pvclockGpa = 0n;
   private pvclockVersion = 0;
-  private readonly stepBytes = new Uint8Array(32);
-  /** The debug registers at the last step. */
-  private readonly debugWords = new Int32Array(16);
+  private stepper: Stepper | undefined;
 
   constructor(vm: EngineVm, engine: SoftEngine, options: SoftEngineOptions) {
     this.vm = vm;
@@ -243,6 +237,8 @@ export class SoftVcpu implements EngineVcpu {
     this.words[S.physicalMap >>> 2] = map.root;
     this.words[S.codeMap >>> 2] = codeMap;
     this.cpu = exports;
+    const { stop } = this.engine.module.special;
+    this.stepper = new Stepper({ memory, base: this.base, cpu: exports, cache, map, stop });
     return exports;
   }
 
@@ -353,7 +349,7 @@ export class SoftVcpu implements EngineVcpu {
       if (!stepping && this.windowOpen()) return EngineExitReason.intWindow;
       const before = stepping ? 1 : left;
       if (stepping) {
-        this.step(cpu);
+        this.queueTrap(this.stepper!.step());
       } else {
         this.set32(S.exit, EXIT.none);
         this.set32(S.budget, left);
@@ -385,122 +381,9 @@ export class SoftVcpu implements EngineVcpu {
     return cpu.deliver(this.base, vector, kind, code === undefined ? 0 : 1, code ?? 0) !== 0;
   }
 
-  /** Executes one instruction: in the shadow of STI or MOV SS, or when single-stepping. */
-  private step(cpu: ProcessorExports): void {
-    const trap = (this.get32(S.eflags) & EFLAGS_TF) !== 0;
-    const resumed = (this.get32(S.eflags) & EFLAGS_RF) !== 0;
-    const exceptions = this.get64(S.exceptions);
-    this.set32(S.shadow, 0);
-    this.set32(S.exit, EXIT.none);
-    this.set32(S.budget, 1);
-    this.forgetWatched(cpu);
-    const hit = resumed ? 0 : this.instructionBreakpoints();
-    if (hit !== 0) {
-      this.set32(S.eflags, this.get32(S.eflags) | EFLAGS_RF);
-      this.raiseDebug(cpu, hit);
-      return;
-    }
-    if (!this.prepareStep(cpu)) {
-      cpu.raise(this.base);
-      return;
-    }
-    cpu.runRecord(this.base, this.base + S.stepRecords);
-    if (this.get64(S.exceptions) !== exceptions) return;
-    if (resumed) this.set32(S.eflags, this.get32(S.eflags) & ~EFLAGS_RF);
-    const traps = this.get32(S.watchHits) | (trap ? DR6_BS : 0);
-    if (traps !== 0) this.trapAfter(cpu, traps);
-  }
-
-  /** Raises #DB behind the instruction just done, at once or when the monitor has completed it. */
-  private trapAfter(cpu: ProcessorExports, traps: number): void {
-    const reason = this.get32(S.exit);
-    if (reason === EXIT.none || reason === EXIT.step || reason === EXIT.window) {
-      this.raiseDebug(cpu, traps);
-    } else if (reason === EXIT.io || reason === EXIT.hlt) {
-      this.set32(DR6, this.get32(DR6) | traps);
-      this.pending = { vector: VECTOR.DB, kind: EVENT.exception, code: undefined };
-    }
-  }
-
-  private raiseDebug(cpu: ProcessorExports, dr6: number): void {
-    this.set32(DR6, this.get32(DR6) | dr6);
-    this.set32(S.faultVector, VECTOR.DB);
-    this.set32(S.faultHasCode, 0);
-    cpu.raise(this.base);
-  }
-
-  /** Watched pages must not be in the TLB: empties it whenever a debug register has changed. */
-  private forgetWatched(cpu: ProcessorExports): void {
-    this.set32(S.watchHits, 0);
-    let changed = false;
-    for (let i = 0; i < 16; i++) {
-      const word = this.get32(S.dr + 4 * i);
-      // DR6 reports; it arms nothing.
-      if (i >> 1 !== 6 && word !== this.debugWords[i]) changed = true;
-      this.debugWords[i] = word;
-    }
-    if (changed) cpu.flushAll(this.base);
-  }
-
-  /** The instruction breakpoints at RIP, as bits of DR6. */
-  private instructionBreakpoints(): number {
-    const dr7 = this.get32(S.dr + 8 * 7);
-    if ((dr7 & 0xff) === 0) return 0;
-    const linear = this.linearRip();
-    let hit = 0;
-    for (let i = 0; i < 4; i++) {
-      const isEnabled = ((dr7 >> (2 * i)) & 3) !== 0;
-      const isExecute = ((dr7 >> (16 + 4 * i)) & 3) === 0;
-      const address = this.view.getBigUint64(this.base + S.dr + 8 * i, true);
-      if (isEnabled && isExecute && address === linear) hit |= 1 << i;
-    }
-    return hit;
-  }
-
-  private linearRip(): bigint {
-    const rip = this.view.getBigUint64(this.base + S.rip, true);
-    if (this.get32(S.codeMode) === 8) return rip;
-    return (rip + this.view.getBigUint64(this.base + SLOT.segmentBase + 8, true)) & 0xffffffffn;
-  }
-
-  /** Decodes the instruction at RIP into the step records; false with a fault set. */
-  private prepareStep(cpu: ProcessorExports): boolean {
-    const mode = this.get32(S.codeMode) as 2 | 4 | 8;
-    const rip = this.view.getBigUint64(this.base + S.rip, true);
-    const linear = this.linearRip();
-    const code = cpu.fetchPage(this.base, linear);
-    if (code === 0) return false;
-    const offset = Number(linear & 0xfffn);
-    const host = this.hostOf(code);
-    const head = Math.min(PAGE_BYTES - offset, 16);
-    const bytes = new Uint8Array(this.vm.memory.buffer);
-    this.stepBytes.fill(0);
-    this.stepBytes.set(bytes.subarray(host + offset, host + offset + head));
-    this.view.setBigUint64(
-      this.base + SLOT.ripBase,
-      BigInt.asUintN(64, rip - BigInt(offset)),
-      true,
-    );
-    this.set32(S.codePage, code);
-    if (this.cache!.lengthAt(this.stepBytes, head, mode) === 0) {
-      const next = cpu.fetchPage(this.base, linear + BigInt(head));
-      if (next === 0) return false;
-      const second = this.hostOf(next);
-      this.stepBytes.set(bytes.subarray(second, second + 16 - head), head);
-    }
-    this.cache!.fillPair(
-      this.base + S.stepRecords,
-      this.stepBytes,
-      0,
-      offset,
-      mode,
-      this.engine.module.special.stop,
-    );
-    return true;
-  }
-
-  private hostOf(code: number): number {
-    return this.map!.get(this.cache!.pageOf(code)) & -PAGE_BYTES;
+  /** A #DB that must wait until the monitor has completed the instruction. */
+  private queueTrap(isDue: boolean): void {
+    if (isDue) this.pending = { vector: VECTOR.DB, kind: EVENT.exception, code: undefined };
   }
 
   private describe(reason: number): EngineExitReasonValue {

@@ -1,15 +1,15 @@
 // The soft processor's state to and from vmm(4)'s register structures.
 
-import { STATUS_FLAGS } from '../isa/flags.ts';
 import { S, SEGMENT_AR, SEGMENT_LIMIT, segmentBase, segmentCache } from '../cpu/state.ts';
+import { STATUS_FLAGS } from '../isa/flags.ts';
 import {
-  type VcpuRegState,
-  type VcpuSegmentInfo,
   VCPU_CRS,
   VCPU_DRS,
   VCPU_MSRS,
   VCPU_REGS,
   VCPU_SREGS,
+  type VcpuRegState,
+  type VcpuSegmentInfo,
   VM_RWREGS_CRS,
   VM_RWREGS_DRS,
   VM_RWREGS_GPRS,
@@ -19,35 +19,66 @@ import {
 
 /** vmm(4)'s index of each general register, in the processor's order. */
 const GENERAL = [
-  VCPU_REGS.RAX, VCPU_REGS.RCX, VCPU_REGS.RDX, VCPU_REGS.RBX,
-  VCPU_REGS.RSP, VCPU_REGS.RBP, VCPU_REGS.RSI, VCPU_REGS.RDI,
-  VCPU_REGS.R8, VCPU_REGS.R9, VCPU_REGS.R10, VCPU_REGS.R11,
-  VCPU_REGS.R12, VCPU_REGS.R13, VCPU_REGS.R14, VCPU_REGS.R15,
+  VCPU_REGS.RAX,
+  VCPU_REGS.RCX,
+  VCPU_REGS.RDX,
+  VCPU_REGS.RBX,
+  VCPU_REGS.RSP,
+  VCPU_REGS.RBP,
+  VCPU_REGS.RSI,
+  VCPU_REGS.RDI,
+  VCPU_REGS.R8,
+  VCPU_REGS.R9,
+  VCPU_REGS.R10,
+  VCPU_REGS.R11,
+  VCPU_REGS.R12,
+  VCPU_REGS.R13,
+  VCPU_REGS.R14,
+  VCPU_REGS.R15,
 ] as const;
 
 /** vmm(4)'s index of each segment register, in the processor's order. */
 const SEGMENTS = [
-  VCPU_SREGS.ES, VCPU_SREGS.CS, VCPU_SREGS.SS, VCPU_SREGS.DS,
-  VCPU_SREGS.FS, VCPU_SREGS.GS, VCPU_SREGS.LDTR, VCPU_SREGS.TR,
+  VCPU_SREGS.ES,
+  VCPU_SREGS.CS,
+  VCPU_SREGS.SS,
+  VCPU_SREGS.DS,
+  VCPU_SREGS.FS,
+  VCPU_SREGS.GS,
+  VCPU_SREGS.LDTR,
+  VCPU_SREGS.TR,
 ] as const;
 
 /** Plain 64-bit registers: vmm(4)'s index and the processor's offset. CR8 is not exchanged. */
 const CONTROL = [
-  [VCPU_CRS.CR0, S.cr0], [VCPU_CRS.CR2, S.cr2], [VCPU_CRS.CR3, S.cr3], [VCPU_CRS.CR4, S.cr4],
+  [VCPU_CRS.CR0, S.cr0],
+  [VCPU_CRS.CR2, S.cr2],
+  [VCPU_CRS.CR3, S.cr3],
+  [VCPU_CRS.CR4, S.cr4],
   [VCPU_CRS.XCR0, S.xcr0],
-  [VCPU_CRS.PDPTE0, S.pdpte], [VCPU_CRS.PDPTE1, S.pdpte + 8],
-  [VCPU_CRS.PDPTE2, S.pdpte + 16], [VCPU_CRS.PDPTE3, S.pdpte + 24],
+  [VCPU_CRS.PDPTE0, S.pdpte],
+  [VCPU_CRS.PDPTE1, S.pdpte + 8],
+  [VCPU_CRS.PDPTE2, S.pdpte + 16],
+  [VCPU_CRS.PDPTE3, S.pdpte + 24],
 ] as const;
 
 const MSRS = [
-  [VCPU_MSRS.EFER, S.efer], [VCPU_MSRS.STAR, S.star], [VCPU_MSRS.LSTAR, S.lstar],
-  [VCPU_MSRS.CSTAR, S.cstar], [VCPU_MSRS.SFMASK, S.sfmask], [VCPU_MSRS.KGSBASE, S.kernelGsBase],
+  [VCPU_MSRS.EFER, S.efer],
+  [VCPU_MSRS.STAR, S.star],
+  [VCPU_MSRS.LSTAR, S.lstar],
+  [VCPU_MSRS.CSTAR, S.cstar],
+  [VCPU_MSRS.SFMASK, S.sfmask],
+  [VCPU_MSRS.KGSBASE, S.kernelGsBase],
   [VCPU_MSRS.MISC_ENABLE, S.miscEnable],
 ] as const;
 
 const DEBUG = [
-  [VCPU_DRS.DR0, S.dr], [VCPU_DRS.DR1, S.dr + 8], [VCPU_DRS.DR2, S.dr + 16],
-  [VCPU_DRS.DR3, S.dr + 24], [VCPU_DRS.DR6, S.dr + 48], [VCPU_DRS.DR7, S.dr + 56],
+  [VCPU_DRS.DR0, S.dr],
+  [VCPU_DRS.DR1, S.dr + 8],
+  [VCPU_DRS.DR2, S.dr + 16],
+  [VCPU_DRS.DR3, S.dr + 24],
+  [VCPU_DRS.DR6, S.dr + 48],
+  [VCPU_DRS.DR7, S.dr + 56],
 ] as const;
 
 const CR0_PE = 1n;
@@ -81,8 +112,12 @@ function packFlags(view: DataView, base: number): bigint {
   ones ^= ones >> 1;
   const sf = (result < 0n ? 1n : 0n) ^ bit(16n);
   const flags =
-    bit(63n) | (BigInt(~ones & 1) << 2n) | (bit(3n) << 4n) |
-    ((result === 0n ? 1n : 0n) << 6n) | (sf << 7n) | ((bit(63n) ^ bit(62n)) << 11n);
+    bit(63n) |
+    (BigInt(~ones & 1) << 2n) |
+    (bit(3n) << 4n) |
+    ((result === 0n ? 1n : 0n) << 6n) |
+    (sf << 7n) |
+    ((bit(63n) ^ bit(62n)) << 11n);
   return BigInt(view.getUint32(base + S.eflags, true)) | flags;
 }
 
@@ -97,7 +132,12 @@ function unpackFlags(view: DataView, base: number, flags: bigint): void {
 }
 
 /** Fills the register classes in `mask` from the state at `base`. */
-export function saveRegisters(view: DataView, base: number, into: VcpuRegState, mask: number): void {
+export function saveRegisters(
+  view: DataView,
+  base: number,
+  into: VcpuRegState,
+  mask: number,
+): void {
   const get = (offset: number): bigint => view.getBigUint64(base + offset, true);
   if (mask & VM_RWREGS_GPRS) {
     for (const [i, index] of GENERAL.entries()) into.vrs_gprs[index] = get(8 * i);
@@ -123,8 +163,14 @@ export function saveRegisters(view: DataView, base: number, into: VcpuRegState, 
 }
 
 /** Loads the register classes in `mask`; false, with nothing changed, for an impossible state. */
-export function loadRegisters(view: DataView, base: number, from: VcpuRegState, mask: number): boolean {
-  const set = (offset: number, value: bigint): void => view.setBigUint64(base + offset, value, true);
+export function loadRegisters(
+  view: DataView,
+  base: number,
+  from: VcpuRegState,
+  mask: number,
+): boolean {
+  const set = (offset: number, value: bigint): void =>
+    view.setBigUint64(base + offset, value, true);
   const get = (offset: number): bigint => view.getBigUint64(base + offset, true);
   const crs = (mask & VM_RWREGS_CRS) !== 0;
   const cr0 = crs ? from.vrs_crs[VCPU_CRS.CR0] : get(S.cr0);
@@ -150,7 +196,8 @@ export function loadRegisters(view: DataView, base: number, from: VcpuRegState, 
 }
 
 function loadSegments(view: DataView, base: number, from: VcpuRegState): void {
-  const set = (offset: number, value: bigint): void => view.setBigUint64(base + offset, value, true);
+  const set = (offset: number, value: bigint): void =>
+    view.setBigUint64(base + offset, value, true);
   for (const [i, index] of SEGMENTS.entries()) loadSegment(view, base, i, from.vrs_sregs[index]);
   set(S.gdtrBase, from.vrs_gdtr.vsi_base);
   view.setUint32(base + S.gdtrLimit, from.vrs_gdtr.vsi_limit, true);
@@ -172,4 +219,3 @@ function loadSegment(view: DataView, base: number, i: number, from: VcpuSegmentI
   view.setUint32(at + SHADOW_BASE, Number(from.vsi_base & 0xffffffffn), true);
   view.setBigUint64(base + segmentBase(i), from.vsi_base, true);
 }
-

@@ -1,0 +1,176 @@
+// One instruction at a time: for the shadow of STI and MOV SS, for RFLAGS.TF, and while DR7 enables a
+// breakpoint. SDM vol. 3B, 18.2 and 18.3. Slow, and rare.
+
+import type { CodeCache } from '../cpu/code-cache.ts';
+import type { PhysicalMap } from '../cpu/physical-map.ts';
+import type { ProcessorExports } from '../cpu/processor.ts';
+import { EXIT, S, SLOT, STATE_BYTES, VECTOR } from '../cpu/state.ts';
+
+const PAGE_BYTES = 4096;
+const EFLAGS_TF = 0x100;
+const EFLAGS_RF = 0x10000;
+const DR6 = S.dr + 8 * 6;
+const DR6_BS = 1 << 14;
+
+/** What a stepper works on. */
+export interface StepperParts {
+  readonly memory: WebAssembly.Memory;
+  /** Address of the vCPU's state. */
+  readonly base: number;
+  readonly cpu: ProcessorExports;
+  readonly cache: CodeCache;
+  readonly map: PhysicalMap;
+  /** The handler that ends a step. */
+  readonly stop: number;
+}
+
+/** Steps a vCPU. */
+export class Stepper {
+  private readonly memory: WebAssembly.Memory;
+  private readonly base: number;
+  private readonly cpu: ProcessorExports;
+  private readonly cache: CodeCache;
+  private readonly map: PhysicalMap;
+  private readonly stop: number;
+  private readonly words: Int32Array;
+  private readonly view: DataView;
+  private readonly stepBytes = new Uint8Array(32);
+  /** The debug registers at the last step. */
+  private readonly debugWords = new Int32Array(16);
+
+  constructor(parts: StepperParts) {
+    this.memory = parts.memory;
+    this.base = parts.base;
+    this.cpu = parts.cpu;
+    this.cache = parts.cache;
+    this.map = parts.map;
+    this.stop = parts.stop;
+    this.words = new Int32Array(parts.memory.buffer, parts.base, STATE_BYTES / 4);
+    this.view = new DataView(parts.memory.buffer);
+  }
+
+  private get32(offset: number): number {
+    return this.words[offset >>> 2];
+  }
+
+  private set32(offset: number, value: number): void {
+    this.words[offset >>> 2] = value;
+  }
+
+  /**
+   * Executes the instruction at RIP, or delivers what comes before it. True when a #DB is due after
+   * the exit that the instruction made (DR6 says why).
+   */
+  step(): boolean {
+    const { cpu } = this;
+    const trap = (this.get32(S.eflags) & EFLAGS_TF) !== 0;
+    const resumed = (this.get32(S.eflags) & EFLAGS_RF) !== 0;
+    const exceptions = this.get32(S.exceptions);
+    this.set32(S.shadow, 0);
+    this.set32(S.exit, EXIT.none);
+    this.set32(S.budget, 1);
+    this.forgetWatched();
+    const hit = resumed ? 0 : this.instructionBreakpoints();
+    if (hit !== 0) {
+      this.set32(S.eflags, this.get32(S.eflags) | EFLAGS_RF);
+      this.raiseDebug(hit);
+      return false;
+    }
+    if (!this.prepare()) {
+      cpu.raise(this.base);
+      return false;
+    }
+    cpu.runRecord(this.base, this.base + S.stepRecords);
+    if (this.get32(S.exceptions) !== exceptions) return false;
+    if (resumed) this.set32(S.eflags, this.get32(S.eflags) & ~EFLAGS_RF);
+    const traps = this.get32(S.watchHits) | (trap ? DR6_BS : 0);
+    return traps !== 0 && this.trapAfter(traps);
+  }
+
+  /** Raises #DB behind the instruction just done, at once or when the monitor has completed it. */
+  private trapAfter(traps: number): boolean {
+    const reason = this.get32(S.exit);
+    if (reason === EXIT.none || reason === EXIT.step || reason === EXIT.window) {
+      this.raiseDebug(traps);
+      return false;
+    }
+    if (reason !== EXIT.io && reason !== EXIT.hlt) return false;
+    this.set32(DR6, this.get32(DR6) | traps);
+    return true;
+  }
+
+  private raiseDebug(dr6: number): void {
+    this.set32(DR6, this.get32(DR6) | dr6);
+    this.set32(S.faultVector, VECTOR.DB);
+    this.set32(S.faultHasCode, 0);
+    this.cpu.raise(this.base);
+  }
+
+  /** Watched pages must not be in the TLB: empties it whenever a debug register has changed. */
+  private forgetWatched(): void {
+    this.set32(S.watchHits, 0);
+    let changed = false;
+    for (let i = 0; i < 16; i++) {
+      const word = this.get32(S.dr + 4 * i);
+      // DR6 reports; it arms nothing.
+      if (i >> 1 !== 6 && word !== this.debugWords[i]) changed = true;
+      this.debugWords[i] = word;
+    }
+    if (changed) this.cpu.flushAll(this.base);
+  }
+
+  /** The instruction breakpoints at RIP, as bits of DR6. */
+  private instructionBreakpoints(): number {
+    const dr7 = this.get32(S.dr + 8 * 7);
+    if ((dr7 & 0xff) === 0) return 0;
+    const linear = this.linearRip();
+    let hit = 0;
+    for (let i = 0; i < 4; i++) {
+      const isEnabled = ((dr7 >> (2 * i)) & 3) !== 0;
+      const isExecute = ((dr7 >> (16 + 4 * i)) & 3) === 0;
+      const address = this.view.getBigUint64(this.base + S.dr + 8 * i, true);
+      if (isEnabled && isExecute && address === linear) hit |= 1 << i;
+    }
+    return hit;
+  }
+
+  private linearRip(): bigint {
+    const rip = this.view.getBigUint64(this.base + S.rip, true);
+    if (this.get32(S.codeMode) === 8) return rip;
+    return (rip + this.view.getBigUint64(this.base + SLOT.segmentBase + 8, true)) & 0xffffffffn;
+  }
+
+  /** Decodes the instruction at RIP into the step records; false with a fault set. */
+  private prepare(): boolean {
+    const { cpu } = this;
+    const mode = this.get32(S.codeMode) as 2 | 4 | 8;
+    const rip = this.view.getBigUint64(this.base + S.rip, true);
+    const linear = this.linearRip();
+    const code = cpu.fetchPage(this.base, linear);
+    if (code === 0) return false;
+    const offset = Number(linear & 0xfffn);
+    const host = this.hostOf(code);
+    const head = Math.min(PAGE_BYTES - offset, 16);
+    const bytes = new Uint8Array(this.memory.buffer);
+    this.stepBytes.fill(0);
+    this.stepBytes.set(bytes.subarray(host + offset, host + offset + head));
+    this.view.setBigUint64(
+      this.base + SLOT.ripBase,
+      BigInt.asUintN(64, rip - BigInt(offset)),
+      true,
+    );
+    this.set32(S.codePage, code);
+    if (this.cache.lengthAt(this.stepBytes, head, mode) === 0) {
+      const next = cpu.fetchPage(this.base, linear + BigInt(head));
+      if (next === 0) return false;
+      const second = this.hostOf(next);
+      this.stepBytes.set(bytes.subarray(second, second + 16 - head), head);
+    }
+    this.cache.fillPair(this.base + S.stepRecords, this.stepBytes, 0, offset, mode, this.stop);
+    return true;
+  }
+
+  private hostOf(code: number): number {
+    return this.map.get(this.cache.pageOf(code)) & -PAGE_BYTES;
+  }
+}
