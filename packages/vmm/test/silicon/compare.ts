@@ -18,6 +18,8 @@ export interface SiliconTarget {
   load(vector: SiliconVector): void;
   /** Runs the loaded vector to its first exception that the vector's `steps` do not swallow. */
   run(): SiliconResult;
+  /** Frees what the implementation holds. */
+  close(): void;
 }
 
 /** A vector on which the implementation and the silicon disagree. */
@@ -57,22 +59,41 @@ class Differences {
   }
 }
 
-/** Runs `vectors` on `target` and compares each with the result of the same index. */
+/**
+ * Runs `vectors` on a target from `create` and compares each with the result of the same index. A
+ * vector that ends the target (a shutdown, say) is a mismatch, and the next gets a new target.
+ */
 export function compareAll(
-  target: SiliconTarget,
+  create: () => SiliconTarget,
   vectors: readonly GeneratedVector[],
   results: readonly SiliconResult[],
 ): Mismatch[] {
   const mismatches: Mismatch[] = [];
+  let target = create();
   vectors.forEach((generated, index) => {
-    target.load(generated.vector);
-    const mismatch = compareOne(generated, results[index], target.run());
-    if (mismatch !== undefined) mismatches.push(mismatch);
+    try {
+      target.load(generated.vector);
+      const mismatch = compareOne(generated, results[index], target.run());
+      if (mismatch !== undefined) mismatches.push(mismatch);
+    } catch (error) {
+      const { text } = disassembled(generated.vector);
+      mismatches.push({ generated, text, differences: [String(error)] });
+      target.close();
+      target = create();
+    }
   });
+  target.close();
   return mismatches;
 }
 
 const decoder = new Decoder();
+
+function disassembled(vector: SiliconVector): { instruction: Instruction; text: string } {
+  const instruction = createInstruction();
+  const mode = (vector.mode / 8) as CodeMode;
+  decoder.decode(vector.code, 0, vector.code.length, mode, instruction);
+  return { instruction, text: disassemble(instruction, vector.rip) };
+}
 
 /** Compares one result with the silicon's; undefined when they agree. */
 export function compareOne(
@@ -81,9 +102,7 @@ export function compareOne(
   ours: SiliconResult,
 ): Mismatch | undefined {
   const { vector } = generated;
-  const instruction = createInstruction();
-  const mode = (vector.mode / 8) as CodeMode;
-  decoder.decode(vector.code, 0, vector.code.length, mode, instruction);
+  const { instruction, text } = disassembled(vector);
   const open = undefinedOf(vector, instruction, silicon);
   if (open.everything) return undefined;
   const differences = new Differences();
@@ -95,7 +114,6 @@ export function compareOne(
     compareMemory(differences, vector, ignored, silicon.changes, ours.changes);
   }
   if (differences.lines.length === 0) return undefined;
-  const text = disassemble(instruction, vector.rip);
   return { generated, text, differences: differences.lines };
 }
 

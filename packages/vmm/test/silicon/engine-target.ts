@@ -216,12 +216,11 @@ export class EngineTarget implements SiliconTarget {
   }
 }
 
-/** The kernel's state before its first vector: about to load one, with RSP at the block. */
+/** The kernel's state before its first vector: about to load one. */
 function kernelState(): VcpuRegState {
   const state = powerOnState(0);
   const { vrs_gprs, vrs_crs, vrs_msrs, vrs_sregs } = state;
   vrs_gprs[VCPU_REGS.RIP] = KERNEL_ENTRY;
-  vrs_gprs[VCPU_REGS.RSP] = KERNEL_BASE + BigInt(Physical.block);
   vrs_crs[VCPU_CRS.CR0] = CR0;
   vrs_crs[VCPU_CRS.CR3] = BigInt(Physical.pml4);
   vrs_crs[VCPU_CRS.CR4] = CR4;

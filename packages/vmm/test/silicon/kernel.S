@@ -7,6 +7,8 @@
  * The block, by offset from its start (guest-image.ts has the same layout): TSS.RSP0 is the end of
  * the part that the processor and the stubs push, so nothing is ever copied.
  */
+/* Where guest-image.ts has it. */
+.set BLOCK, 0xffff800000028000
 .set BLOCK_FX, 0x000        /* 512 bytes, FXSAVE64 */
 .set BLOCK_GPR, 0x200       /* RAX RCX RDX RBX RBP RSI RDI R8-R15 */
 .set BLOCK_VECTOR, 0x278    /* vector, error code, RIP, CS, RFLAGS, RSP, SS: up to 0x2b0 */
@@ -39,9 +41,10 @@ _start:
     .set vector, vector + 1
     .endr
 
-    /* Right behind the stubs: the monitor starts here, with RSP at the block. */
+    /* Right behind the stubs: the monitor starts here. */
     .balign STUB_BYTES
 load:
+    movabs $BLOCK, %rsp
     fxrstor64 BLOCK_FX(%rsp)
     mov BLOCK_SELECTORS(%rsp), %ds
     mov BLOCK_SELECTORS+2(%rsp), %es
