@@ -201,8 +201,8 @@ test('indirect tail calls go through the table, which checks their type', () => 
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.encode()), { env });
   expect((exports.add as Run)(100_000, 0)).toBe(5_000_050_000 | 0);
   expect(() => (exports.wrong as Run)(2, 0)).toThrow(/signature|type/);
-  expect(() => (exports.wrong as Run)(3, 0)).toThrow(/table/);
-  expect(() => (exports.wrong as Run)(4, 0)).toThrow(/table/);
+  expect(() => (exports.wrong as Run)(3, 0)).toThrow(/signature|table/);
+  expect(() => (exports.wrong as Run)(4, 0)).toThrow(/signature|table/);
 });
 
 test('calls pass arguments in order, and refuse wrong ones when they are built', () => {
