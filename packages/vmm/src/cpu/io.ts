@@ -108,7 +108,10 @@ function defineAdvance(m: ModuleBuilder): Fn<'void'> {
     f.if(flagOf(cpu, EXIT_STRING), () => {
       f.if(call(step, cpu), () => f.return());
     });
-    const next = i64.add(i64.load(cpu, S.rip), i64.load32_u(cpu, S.exitLength));
+    const next = f.let(i64.add(i64.load(cpu, S.rip), i64.load32_u(cpu, S.exitLength)));
+    f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
+      f.set(next, i64.and(next, c64(0xffffffff)));
+    });
     f.store64(cpu, next, S.rip);
   });
 }
