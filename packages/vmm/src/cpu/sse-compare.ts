@@ -8,11 +8,12 @@ import { c32, call, type Expr, type I32, i32, type V128 } from '../wasm/expr.ts'
 import { v128 } from '../wasm/simd.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
 import { type BitsType, denormals, type FloatType, numbers, type Scalar } from './sse-format.ts';
-import { immediate8, setCompareFlags, source128, splat32 } from './sse-operand.ts';
+import { destination, immediate8, setCompareFlags, source128, splat32 } from './sse-operand.ts';
 import {
   DOUBLE,
   keepsDenormals,
   type Precision,
+  packedResult,
   SINGLE,
   scalarResult,
   sourceBits,
@@ -54,13 +55,14 @@ const scalarCompare =
   <B extends BitsType, F extends FloatType>({ scalar, slow }: Precision<B, F>): Semantic =>
   (x) => {
     const b = sourceBits(x, scalar, 1);
-    const a = x.f.let(scalar.load(x.xmmAddress(0)));
+    const address = x.xmmAddress(0);
+    const a = x.f.let(scalar.load(address));
     const { equal, less, negated } = predicate(x);
     const isEqual = i32.and(scalar.op.eq(scalar.float(a), scalar.float(b)), equal);
     const isLess = i32.and(scalar.op.lt(scalar.float(a), scalar.float(b)), less);
     const holds = i32.xor(i32.or(isEqual, isLess), negated);
-    scalarResult(x, scalar, ordinary(x, scalar, a, b), scalar.mask(holds), () =>
-      x.attempt(slow(x).scalarCompare, x.cpu, x.xmmAddress(0), b, immediate8(x, 2)),
+    scalarResult(x, scalar, address, ordinary(x, scalar, a, b), scalar.mask(holds), () =>
+      x.attempt(slow(x).scalarCompare, x.cpu, address, b, immediate8(x, 2)),
     );
   };
 
@@ -69,7 +71,7 @@ const packedCompare =
   ({ packed, slow }: Pick<Precision<BitsType, FloatType>, 'packed' | 'slow'>): Semantic =>
   (x) => {
     const b = source128(x, 1);
-    const a = source128(x, 0);
+    const { address, value: a } = destination(x);
     const { equal, less, negated } = predicate(x);
     const all = (condition: I32): V128 => splat32(i32.sub(c32(0), condition));
     const isEqual = v128.and(packed.op.eq(a, b), all(equal));
@@ -77,10 +79,9 @@ const packedCompare =
     const result = v128.xor(v128.or(isEqual, isLess), all(negated));
     const ordered = v128.and(numbers(packed, a), numbers(packed, b));
     const denormal = v128.or(denormals(packed, a), denormals(packed, b));
-    x.f.if(
-      i32.and(keepsDenormals(x), packed.allTrue(v128.andnot(ordered, denormal))),
-      () => x.f.storeV128(x.xmmAddress(0), result),
-      () => x.attempt(slow(x).packedCompare, x.cpu, x.xmmAddress(0), a, b, immediate8(x, 2)),
+    const exact = i32.and(keepsDenormals(x), packed.allTrue(v128.andnot(ordered, denormal)));
+    packedResult(x, address, exact, result, () =>
+      x.attempt(slow(x).packedCompare, x.cpu, address, a, b, immediate8(x, 2)),
     );
   };
 

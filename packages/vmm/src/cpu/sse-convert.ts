@@ -49,8 +49,9 @@ const within = (value: I64, limit: number): I32 =>
 const integerToSingle: Semantic = (x) => {
   const value = signedSource(x);
   const exact = i32.or(within(value, SINGLE_EXACT), roundsAsHost(x.cpu));
-  scalarResult(x, single, exact, i32.reinterpret(f32.convert_i64_s(value)), () =>
-    x.attempt(x.runtime.sse.convert.scalar.integerToSingle, x.cpu, x.xmmAddress(0), value),
+  const address = x.xmmAddress(0);
+  scalarResult(x, single, address, exact, i32.reinterpret(f32.convert_i64_s(value)), () =>
+    x.attempt(x.runtime.sse.convert.scalar.integerToSingle, x.cpu, address, value),
   );
 };
 
@@ -58,13 +59,14 @@ const integerToSingle: Semantic = (x) => {
 const integerToDouble: Semantic = (x) => {
   const value = signedSource(x);
   const result = i64.reinterpret(f64.convert_i64_s(value));
+  const address = x.xmmAddress(0);
   if (x.sizeOf(1) === 4) {
-    x.f.store64(x.xmmAddress(0), result);
+    x.f.store64(address, result);
     return;
   }
   const exact = i32.or(within(value, DOUBLE_EXACT), roundsAsHost(x.cpu));
-  scalarResult(x, double, exact, result, () =>
-    x.attempt(x.runtime.sse.convert.scalar.integerToDouble, x.cpu, x.xmmAddress(0), value),
+  scalarResult(x, double, address, exact, result, () =>
+    x.attempt(x.runtime.sse.convert.scalar.integerToDouble, x.cpu, address, value),
   );
 };
 
@@ -110,8 +112,9 @@ const singleToDouble: Semantic = (x) => {
   const a = sourceBits(x, single, 1);
   const ordinary = i32.and(single.isFinite(a), i32.eqz(single.isDenormal(a)));
   const result = i64.reinterpret(f64.promote(f32.reinterpret(a)));
-  scalarResult(x, double, ordinary, result, () =>
-    x.attempt(x.runtime.sse.convert.scalar.singleToDouble, x.cpu, x.xmmAddress(0), a),
+  const address = x.xmmAddress(0);
+  scalarResult(x, double, address, ordinary, result, () =>
+    x.attempt(x.runtime.sse.convert.scalar.singleToDouble, x.cpu, address, a),
   );
 };
 
@@ -124,8 +127,9 @@ const doubleToSingle: Semantic = (x) => {
   const result = f.let(i32.reinterpret(narrow));
   const size = i32.or(single.isPlain(result), f64.eq(value, f64.const(0)));
   const quiet = i32.or(f64.eq(f64.promote(narrow), value), roundsAsHost(x.cpu));
-  scalarResult(x, single, i32.and(size, quiet), result, () =>
-    x.attempt(x.runtime.sse.convert.scalar.doubleToSingle, x.cpu, x.xmmAddress(0), a),
+  const address = x.xmmAddress(0);
+  scalarResult(x, single, address, i32.and(size, quiet), result, () =>
+    x.attempt(x.runtime.sse.convert.scalar.doubleToSingle, x.cpu, address, a),
   );
 };
 
@@ -236,7 +240,7 @@ const toMmx =
     const a = sourceVector(x, 1);
     const operand = x.row.operands[1].type === 'xmm/m64' ? x.f.let(lowLanes(a)) : a;
     enterMmx(x);
-    storeMmx(x, 0, i64x2.extract_lane(converted(x, operand, convert), 0));
+    storeMmx(x, x.mmAddress(0), i64x2.extract_lane(converted(x, operand, convert), 0));
   };
 
 /** CVTPI2PS: two lanes; the high half of the destination stays. */

@@ -6,7 +6,7 @@
 // nowhere), operands and result of ordinary size. All else is one call to an out-of-line function
 // (sse-float-slow.ts). A program's first inexact operation sets PE, and from then on it runs fast.
 
-import { i32, select, type V128 } from '../wasm/expr.ts';
+import { type I32, i32, select, type V128 } from '../wasm/expr.ts';
 import { v128 } from '../wasm/simd.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
 import { roundsAsHost } from './sse-exceptions.ts';
@@ -21,11 +21,12 @@ import {
   plain,
   zeros,
 } from './sse-format.ts';
-import { immediate8, indices, source128 } from './sse-operand.ts';
+import { destination, immediate8, indices, source128 } from './sse-operand.ts';
 import {
   DOUBLE,
   keepsDenormals,
   type Precision,
+  packedResult,
   SINGLE,
   scalarResult,
   sourceBits,
@@ -52,14 +53,15 @@ const scalarArithmetic =
   (x) => {
     const { scalar } = p;
     const b = sourceBits(x, scalar, 1);
-    const a = x.f.let(scalar.load(x.xmmAddress(0)));
+    const address = x.xmmAddress(0);
+    const a = x.f.let(scalar.load(address));
     const value = scalar.op[arithmetic.op](scalar.float(a), scalar.float(b));
     const result = x.f.let(scalar.ofFloat(value));
     const size = isSum(arithmetic) ? scalar.isFinite(result) : scalar.isPlain(result);
     const denormal = i32.or(scalar.isDenormal(a), scalar.isDenormal(b));
     const exact = i32.and(i32.and(size, i32.eqz(denormal)), roundsAsHost(x.cpu));
     const slow = p.slow(x).scalar[arithmetic.name];
-    scalarResult(x, scalar, exact, result, () => x.attempt(slow, x.cpu, x.xmmAddress(0), b));
+    scalarResult(x, scalar, address, exact, result, () => x.attempt(slow, x.cpu, address, b));
   };
 
 /** Lanes of which the fast path's result is right, if MXCSR allows one at all. */
@@ -72,18 +74,21 @@ function exactLanes(p: Packed, { op }: Arithmetic, a: V128, b: V128, result: V12
   return v128.andnot(size, denormal);
 }
 
-/** Writes a packed result, or has an out-of-line function (cpu, destination, a, b) compute it. */
-function packedResult(x: Context, p: AnyPrecision, arithmetic: Arithmetic, a: V128, b: V128): void {
+/** Packed arithmetic on `a` and `b`, which are op0 and op1 or what became of them. */
+function packedArithmeticOn(
+  x: Context,
+  p: AnyPrecision,
+  arithmetic: Arithmetic,
+  address: I32,
+  a: V128,
+  b: V128,
+): void {
   const { packed } = p;
   const result = x.f.let(packed.op[arithmetic.op](a, b));
   const lanes = exactLanes(packed, arithmetic, a, b, result);
   const exact = i32.and(roundsAsHost(x.cpu), packed.allTrue(lanes));
   const slow = p.slow(x).packed[arithmetic.name];
-  x.f.if(
-    exact,
-    () => x.f.storeV128(x.xmmAddress(0), result),
-    () => x.attempt(slow, x.cpu, x.xmmAddress(0), a, b),
-  );
+  packedResult(x, address, exact, result, () => x.attempt(slow, x.cpu, address, a, b));
 }
 
 /** ADDPS, SUBPD, and so on. */
@@ -91,7 +96,8 @@ const packedArithmetic =
   (p: AnyPrecision, arithmetic: Arithmetic): Semantic =>
   (x) => {
     const b = source128(x, 1);
-    packedResult(x, p, arithmetic, source128(x, 0), b);
+    const { address, value } = destination(x);
+    packedArithmeticOn(x, p, arithmetic, address, value, b);
   };
 
 /** HADD, HSUB: the sums or differences of neighbours, op0's first. */
@@ -99,18 +105,13 @@ const horizontal =
   (p: AnyPrecision, arithmetic: Arithmetic): Semantic =>
   (x) => {
     const b = source128(x, 1);
-    const a = source128(x, 0);
+    const { address, value } = destination(x);
     const bytes = 16 / p.packed.lanes;
-    const everySecond = (parity: number): V128 =>
-      x.f.let(
-        v128.shuffle(
-          a,
-          b,
-          indices((i) => (2 * Math.floor(i / bytes) + parity) * bytes + (i % bytes)),
-        ),
-      );
-    const even = everySecond(0);
-    packedResult(x, p, arithmetic, even, everySecond(1));
+    const everySecond = (parity: number): V128 => {
+      const lanes = indices((i) => (2 * Math.floor(i / bytes) + parity) * bytes + (i % bytes));
+      return x.f.let(v128.shuffle(value, b, lanes));
+    };
+    packedArithmeticOn(x, p, arithmetic, address, everySecond(0), everySecond(1));
   };
 
 /** ADDSUB: differences in even lanes, sums in odd ones. */
@@ -119,16 +120,14 @@ const alternating =
   (x) => {
     const { packed } = p;
     const b = source128(x, 1);
-    const a = source128(x, 0);
+    const { address, value: a } = destination(x);
     const bytes = 16 / packed.lanes;
     const inOdd = indices((i) => (Math.floor(i / bytes) % 2 === 0 ? i : i + 16));
     const result = x.f.let(v128.shuffle(packed.op.sub(a, b), packed.op.add(a, b), inOdd));
     const lanes = exactLanes(packed, ADD, a, b, result);
-    x.f.if(
-      i32.and(roundsAsHost(x.cpu), packed.allTrue(lanes)),
-      () => x.f.storeV128(x.xmmAddress(0), result),
-      () => x.attempt(p.slow(x).packed.addSubtract, x.cpu, x.xmmAddress(0), a, b),
-    );
+    const exact = i32.and(roundsAsHost(x.cpu), packed.allTrue(lanes));
+    const slow = p.slow(x).packed.addSubtract;
+    packedResult(x, address, exact, result, () => x.attempt(slow, x.cpu, address, a, b));
   };
 
 /** SQRTSS, SQRTSD. */
@@ -140,8 +139,9 @@ const scalarSqrt =
     const positive = i32.and(scalar.isPlain(a), i32.eqz(scalar.isNegative(a)));
     const result = x.f.let(scalar.ofFloat(scalar.op.sqrt(scalar.float(a))));
     const slow = p.slow(x).scalarSqrt;
-    scalarResult(x, scalar, i32.and(positive, roundsAsHost(x.cpu)), result, () =>
-      x.attempt(slow, x.cpu, x.xmmAddress(0), a),
+    const address = x.xmmAddress(0);
+    scalarResult(x, scalar, address, i32.and(positive, roundsAsHost(x.cpu)), result, () =>
+      x.attempt(slow, x.cpu, address, a),
     );
   };
 
@@ -154,10 +154,10 @@ const packedSqrt =
     // Not smaller than the least normal number; a NaN is not, either.
     const size = v128.or(packed.op.ge(a, packed.least), zeros(packed, a));
     const lanes = v128.and(size, finite(packed, a));
-    x.f.if(
-      i32.and(roundsAsHost(x.cpu), packed.allTrue(lanes)),
-      () => x.f.storeV128(x.xmmAddress(0), packed.op.sqrt(a)),
-      () => x.attempt(p.slow(x).packedSqrt, x.cpu, x.xmmAddress(0), a),
+    const exact = i32.and(roundsAsHost(x.cpu), packed.allTrue(lanes));
+    const address = x.xmmAddress(0);
+    packedResult(x, address, exact, packed.op.sqrt(a), () =>
+      x.attempt(p.slow(x).packedSqrt, x.cpu, address, a),
     );
   };
 
@@ -169,7 +169,8 @@ const scalarExtreme =
   (x) => {
     const { scalar } = p;
     const b = sourceBits(x, scalar, 1);
-    const a = x.f.let(scalar.load(x.xmmAddress(0)));
+    const address = x.xmmAddress(0);
+    const a = x.f.let(scalar.load(address));
     const [left, right] = name === 'minimum' ? [a, b] : [b, a];
     const first = scalar.op.lt(scalar.float(left), scalar.float(right));
     const result = x.f.let(select(first, a, b));
@@ -177,7 +178,7 @@ const scalarExtreme =
     const denormal = i32.or(scalar.isDenormal(a), scalar.isDenormal(b));
     const exact = i32.and(i32.and(ordered, i32.eqz(denormal)), keepsDenormals(x));
     const slow = p.slow(x).scalar[name];
-    scalarResult(x, scalar, exact, result, () => x.attempt(slow, x.cpu, x.xmmAddress(0), b));
+    scalarResult(x, scalar, address, exact, result, () => x.attempt(slow, x.cpu, address, b));
   };
 
 /** MINPS, MAXPD, ... */
@@ -186,17 +187,15 @@ const packedExtreme =
   (x) => {
     const { packed } = p;
     const b = source128(x, 1);
-    const a = source128(x, 0);
+    const { address, value: a } = destination(x);
     const { pmin, pmax } = packed.op;
     // pmin(b, a) is `a < b ? a : b`, which is MIN of a and b (core spec 4.3.3, fpmin).
     const result = x.f.let(name === 'minimum' ? pmin(b, a) : pmax(b, a));
     const ordered = v128.and(numbers(packed, a), numbers(packed, b));
     const denormal = v128.or(denormals(packed, a), denormals(packed, b));
-    x.f.if(
-      i32.and(keepsDenormals(x), packed.allTrue(v128.andnot(ordered, denormal))),
-      () => x.f.storeV128(x.xmmAddress(0), result),
-      () => x.attempt(p.slow(x).packed[name], x.cpu, x.xmmAddress(0), a, b),
-    );
+    const exact = i32.and(keepsDenormals(x), packed.allTrue(v128.andnot(ordered, denormal)));
+    const slow = p.slow(x).packed[name];
+    packedResult(x, address, exact, result, () => x.attempt(slow, x.cpu, address, a, b));
   };
 
 /** DPPS, DPPD. */

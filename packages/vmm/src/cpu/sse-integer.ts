@@ -10,6 +10,7 @@ import { i8x16, i16x8, i32x4, i64x2, v128 } from '../wasm/simd.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
 import {
   begin,
+  destination,
   IOTA,
   immediate8,
   indices,
@@ -31,8 +32,8 @@ const binary =
   (x) => {
     begin(x);
     const b = sourceVector(x, 1);
-    const a = sourceVector(x, 0);
-    writeVector(x, 0, compute(a, b, x.f));
+    const a = destination(x);
+    a.write(compute(a.value, b, x.f));
   };
 
 /** op0 = compute(op1). */
@@ -40,7 +41,7 @@ const unary =
   (compute: (a: V128, f: FunctionBuilder) => V128): Semantic =>
   (x) => {
     begin(x);
-    writeVector(x, 0, compute(sourceVector(x, 1), x.f));
+    writeVector(x, compute(sourceVector(x, 1), x.f));
   };
 
 /**
@@ -52,12 +53,12 @@ const horizontal =
   (x) => {
     begin(x);
     const b = sourceVector(x, 1);
-    const a = sourceVector(x, 0);
+    const a = destination(x);
     if (isMmx(x, 0)) {
-      const both = x.f.let(joinHalves(a, b));
-      writeVector(x, 0, compute(both, both, x.f));
+      const both = x.f.let(joinHalves(a.value, b));
+      a.write(compute(both, both, x.f));
     } else {
-      writeVector(x, 0, compute(a, b, x.f));
+      a.write(compute(a.value, b, x.f));
     }
   };
 
@@ -135,8 +136,8 @@ const shift =
   (x) => {
     begin(x);
     const count = shiftCount(x, bits);
-    const shifted = x.f.let(compute(sourceVector(x, 0), count));
-    writeVector(x, 0, select(i32.lt_u(count, c32(bits)), shifted, ZERO));
+    const a = destination(x);
+    a.write(select(i32.lt_u(count, c32(bits)), compute(a.value, count), ZERO));
   };
 
 /** PSRA: counts of `bits` and more give copies of the sign. */
@@ -145,7 +146,8 @@ const shiftArithmetic =
   (x) => {
     begin(x);
     const count = shiftCount(x, bits - 1);
-    writeVector(x, 0, compute(sourceVector(x, 0), count));
+    const a = destination(x);
+    a.write(compute(a.value, count));
   };
 
 /** PMOVSX, PMOVZX: widens the low lanes, once or more. */
@@ -173,7 +175,7 @@ const minimumPosition: Semantic = (x) => {
   const two = f.let(i32x4.min_u(four, swapBytes(four, 8)));
   const least = f.let(i32x4.extract_lane(i32x4.min_u(two, swapBytes(two, 4)), 0));
   const place = i32.shl(i32.and(least, c32(7)), c32(16));
-  writeVector(x, 0, i32x4.replace_lane(ZERO, 0, i32.or(i32.shr_u(least, c32(3)), place)));
+  writeVector(x, i32x4.replace_lane(ZERO, 0, i32.or(i32.shr_u(least, c32(3)), place)));
 };
 
 /** The vector rotated by `distance` bytes. */
@@ -191,10 +193,10 @@ const swapBytes = (a: V128, distance: number): V128 =>
 const sumsOfDifferences: Semantic = (x) => {
   const { f } = x;
   const b = sourceVector(x, 1);
-  const a = sourceVector(x, 0);
+  const a = destination(x);
   const imm = f.let(immediate8(x, 2));
   const place = i32.and(imm, c32(4));
-  const moved = f.let(i8x16.swizzle(a, i8x16.add(IOTA, i8x16.splat(place))));
+  const moved = f.let(i8x16.swizzle(a.value, i8x16.add(IOTA, i8x16.splat(place))));
   const chosen = f.let(i32.shl(i32.and(imm, c32(3)), c32(2)));
   const sums = f.let(ZERO);
   for (let k = 0; k < 4; k++) {
@@ -203,7 +205,7 @@ const sumsOfDifferences: Semantic = (x) => {
     const bytes = f.let(k === 0 ? moved : swapBytes(moved, k));
     f.set(sums, i16x8.add(sums, i16x8.extend_low_u(absoluteDifference(bytes, byte))));
   }
-  writeVector(x, 0, sums);
+  a.write(sums);
 };
 
 /** Semantics by mnemonic. */

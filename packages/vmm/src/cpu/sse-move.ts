@@ -12,6 +12,7 @@ import {
   isMmx,
   isXmm,
   pendingX87,
+  registerAddress,
   source128,
   sourceScalar,
   sourceVector,
@@ -41,7 +42,7 @@ const moveScalar =
     const vector = isMmx(x, 1) || isXmm(x, 1);
     const value = x.f.let(vector ? sourceScalar(x, 1, bytes) : x.read(1));
     if (isMmx(x, 0) && !x.inMemory(0)) {
-      writeMmx(x, 0, value);
+      writeMmx(x, x.mmAddress(0), value);
       return;
     }
     if (isXmm(x, 0) && !x.inMemory(0)) writeZeroExtended(x, 0, value);
@@ -101,7 +102,7 @@ const maskedStore: Semantic = (x) => {
   const { f } = x;
   begin(x);
   const bytes = isMmx(x, 0) ? 8 : 16;
-  const registers = isMmx(x, 0) ? x.mmAddress(0) : x.xmmAddress(0);
+  const registers = registerAddress(x, 0);
   // The upper half of an MMX operand is zero, and so are its signs.
   const mask = f.let(i8x16.bitmask(sourceVector(x, 1)));
   f.if(mask, () => {

@@ -96,22 +96,49 @@ export function sourceVector(x: Context, i: number): V128 {
   return x.f.let(v128.load(x.xmmAddress(i)));
 }
 
-/** Writes register operand `i`: all of an XMM register, or an MMX register from the low half. */
-export function writeVector(x: Context, i: number, value: V128): void {
-  if (isMmx(x, i)) writeMmx(x, i, i64x2.extract_lane(value, 0));
-  else x.f.storeV128(x.xmmAddress(i), value);
+/** State address of register operand `i`, XMM or MMX. To be kept: it takes a load. */
+export const registerAddress = (x: Context, i: number): I32 =>
+  isMmx(x, i) ? x.mmAddress(i) : x.xmmAddress(i);
+
+/** Operand 0, a vector register that is read and written. */
+export interface Destination {
+  readonly address: I32;
+  /** Its value before; the upper half of an MMX register is zero. */
+  readonly value: V128;
+  /** Writes all of an XMM register, or an MMX register from the low half. */
+  write(result: V128): void;
 }
 
-/** Writes MMX register operand `i`, after the transition or before. */
-export function storeMmx(x: Context, i: number, value: I64): void {
-  const address = x.mmAddress(i);
+/** Operand 0, read now. The sources in memory are to be read before: they can fault. */
+export function destination(x: Context): Destination {
+  const address = registerAddress(x, 0);
+  const value = isMmx(x, 0) ? v128.load64_zero(address) : v128.load(address);
+  return {
+    address,
+    value: x.f.let(value),
+    write(result) {
+      if (isMmx(x, 0)) writeMmx(x, address, i64x2.extract_lane(result, 0));
+      else x.f.storeV128(address, result);
+    },
+  };
+}
+
+/** Writes register operand 0, which is not read: as {@link Destination.write}. */
+export function writeVector(x: Context, value: V128): void {
+  const address = registerAddress(x, 0);
+  if (isMmx(x, 0)) writeMmx(x, address, i64x2.extract_lane(value, 0));
+  else x.f.storeV128(address, value);
+}
+
+/** Writes the MMX register at `address`, after the transition or before. */
+export function storeMmx(x: Context, address: I32, value: I64): void {
   x.f.store64(address, value);
   x.f.store16(address, c32(0xffff), EXPONENT);
 }
 
-/** Writes MMX register operand `i` and makes the transition. */
-export function writeMmx(x: Context, i: number, value: I64): void {
-  storeMmx(x, i, value);
+/** Writes the MMX register at `address` and makes the transition. */
+export function writeMmx(x: Context, address: I32, value: I64): void {
+  storeMmx(x, address, value);
   enterMmx(x);
 }
 

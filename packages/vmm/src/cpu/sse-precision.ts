@@ -1,7 +1,7 @@
 // Single and double precision as the semantics of SSE see them: the vocabularies of sse-format.ts, the
 // out-of-line functions, and what all fast paths ask of MXCSR.
 
-import type { Expr, I32 } from '../wasm/expr.ts';
+import type { Expr, I32, V128 } from '../wasm/expr.ts';
 import type { Context } from './context.ts';
 import { MXCSR_DAZ, mxcsrIs } from './sse-exceptions.ts';
 import type { FloatRuntime } from './sse-float-slow.ts';
@@ -46,16 +46,28 @@ export const sourceBits = <B extends BitsType>(
   i: number,
 ): Expr<B> => x.f.let(scalar.fromI64(sourceScalar(x, i, scalar.bytes)));
 
-/** Writes `result` to op0's lowest lane if `exact` holds; else `slow` does it all. */
+/** Writes `result` to the lowest lane at `address` if `exact` holds; else `slow` does it all. */
 export function scalarResult<B extends BitsType>(
   x: Context,
   scalar: Scalar<B, FloatType>,
+  address: I32,
   exact: I32,
   result: Expr<B>,
   slow: () => void,
 ): void {
-  const write = (): void => x.f.storeLow(scalar.bytes, x.xmmAddress(0), scalar.toI64(result));
+  const write = (): void => x.f.storeLow(scalar.bytes, address, scalar.toI64(result));
   x.f.if(exact, write, slow);
+}
+
+/** Writes `result` to the register at `address` if `exact` holds; else `slow` does it all. */
+export function packedResult(
+  x: Context,
+  address: I32,
+  exact: I32,
+  result: V128,
+  slow: () => void,
+): void {
+  x.f.if(exact, () => x.f.storeV128(address, result), slow);
 }
 
 /** 1 when denormals are not zeros: all that MIN, MAX, comparisons and ROUND want of MXCSR. */

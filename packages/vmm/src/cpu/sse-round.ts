@@ -14,6 +14,7 @@ import {
   DOUBLE,
   keepsDenormals,
   type Precision,
+  packedResult,
   SINGLE,
   scalarResult,
   sourceBits,
@@ -57,8 +58,9 @@ const scalarRound =
     const result = f.let(rounded(x, scalar.op, value, imm));
     const quiet = i32.or(scalar.op.eq(result, value), inexactIsQuiet(x, imm));
     const exact = i32.and(i32.and(scalar.isFinite(a), keepsDenormals(x)), quiet);
-    scalarResult(x, scalar, exact, scalar.ofFloat(result), () =>
-      x.attempt(slow(x).scalarRound, x.cpu, x.xmmAddress(0), a, imm),
+    const address = x.xmmAddress(0);
+    scalarResult(x, scalar, address, exact, scalar.ofFloat(result), () =>
+      x.attempt(slow(x).scalarRound, x.cpu, address, a, imm),
     );
   };
 
@@ -72,10 +74,9 @@ const packedRound =
     const result = f.let<'v128'>(rounded<V128>(x, packed.op, a, imm));
     const exact = packed.allTrue(v128.and(packed.op.eq(result, a), finite(packed, a)));
     const quiet = i32.and(inexactIsQuiet(x, imm), packed.allTrue(finite(packed, a)));
-    f.if(
-      i32.and(keepsDenormals(x), i32.or(exact, quiet)),
-      () => f.storeV128(x.xmmAddress(0), result),
-      () => x.attempt(slow(x).packedRound, x.cpu, x.xmmAddress(0), a, imm),
+    const address = x.xmmAddress(0);
+    packedResult(x, address, i32.and(keepsDenormals(x), i32.or(exact, quiet)), result, () =>
+      x.attempt(slow(x).packedRound, x.cpu, address, a, imm),
     );
   };
 

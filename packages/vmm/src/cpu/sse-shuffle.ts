@@ -9,6 +9,7 @@ import { i8x16, i16x8, i32x4, i64x2, v128 } from '../wasm/simd.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
 import {
   begin,
+  destination,
   enterMmx,
   IOTA,
   immediate8,
@@ -17,6 +18,7 @@ import {
   joinHalves,
   lanes16,
   lanes32,
+  registerAddress,
   sourceScalar,
   sourceVector,
   splat32,
@@ -31,12 +33,12 @@ const pack =
   (x) => {
     begin(x);
     const b = sourceVector(x, 1);
-    const a = sourceVector(x, 0);
+    const a = destination(x);
     if (isMmx(x, 0)) {
-      const both = x.f.let(joinHalves(a, b));
-      writeVector(x, 0, narrow(both, both));
+      const both = x.f.let(joinHalves(a.value, b));
+      a.write(narrow(both, both));
     } else {
-      writeVector(x, 0, narrow(a, b));
+      a.write(narrow(a.value, b));
     }
   };
 
@@ -46,21 +48,14 @@ const unpack =
   (x) => {
     begin(x);
     const b = sourceVector(x, 1);
-    const a = sourceVector(x, 0);
+    const a = destination(x);
     const start = high ? (isMmx(x, 0) ? 4 : 8) : 0;
     // An MMX result is the first half of this; the rest of the indices is of no account.
     const lane = (i: number): number => Math.floor(i / (2 * bytes)) * bytes + (i % bytes);
     const from = (i: number): number => (start + lane(i)) & 15;
     const second = (i: number): boolean => i % (2 * bytes) >= bytes;
-    writeVector(
-      x,
-      0,
-      v128.shuffle(
-        a,
-        b,
-        indices((i) => from(i) + (second(i) ? 16 : 0)),
-      ),
-    );
+    const lanes = indices((i) => from(i) + (second(i) ? 16 : 0));
+    a.write(v128.shuffle(a.value, b, lanes));
   };
 
 /** Factors that bring each two-bit field of the immediate to bits 7:6 of its lane. */
@@ -101,7 +96,7 @@ const pshufd: Semantic = (x) => {
           a,
           indices((i) => lane(i, known)),
         );
-  writeVector(x, 0, result);
+  writeVector(x, result);
 };
 
 /** PSHUFLW, PSHUFHW, and PSHUFW, which is PSHUFLW on an MMX register. */
@@ -110,7 +105,7 @@ const shuffleWords =
   (x) => {
     begin(x);
     const a = sourceVector(x, 1);
-    writeVector(x, 0, i8x16.swizzle(a, wordIndices(immediate8(x, 2), high)));
+    writeVector(x, i8x16.swizzle(a, wordIndices(immediate8(x, 2), high)));
   };
 
 /** The low half of `a` and the high half of `b`. */
@@ -124,9 +119,9 @@ const lowAndHigh = (a: V128, b: V128): V128 =>
 /** SHUFPS: two lanes of op0, then two of op1. */
 const shufps: Semantic = (x) => {
   const b = sourceVector(x, 1);
-  const a = sourceVector(x, 0);
+  const a = destination(x);
   const index = x.f.let(dwordIndices(immediate8(x, 2)));
-  writeVector(x, 0, lowAndHigh(i8x16.swizzle(a, index), i8x16.swizzle(b, index)));
+  a.write(lowAndHigh(i8x16.swizzle(a.value, index), i8x16.swizzle(b, index)));
 };
 
 const swapHalves = (a: V128): V128 =>
@@ -139,20 +134,20 @@ const swapHalves = (a: V128): V128 =>
 /** SHUFPD: a half of op0, then a half of op1. */
 const shufpd: Semantic = (x) => {
   const b = sourceVector(x, 1);
-  const a = sourceVector(x, 0);
+  const a = destination(x);
   const imm = x.f.let(immediate8(x, 2));
-  const low = select(i32.and(imm, c32(1)), swapHalves(a), a);
+  const low = select(i32.and(imm, c32(1)), swapHalves(a.value), a.value);
   const high = select(i32.and(imm, c32(2)), b, swapHalves(b));
-  writeVector(x, 0, lowAndHigh(low, high));
+  a.write(lowAndHigh(low, high));
 };
 
 /** PSHUFB: bit 7 of an index gives zero, which a swizzle's indices beyond 15 do too. */
 const pshufb: Semantic = (x) => {
   begin(x);
   const index = sourceVector(x, 1);
-  const a = sourceVector(x, 0);
+  const a = destination(x);
   const mask = isMmx(x, 0) ? 0x87878787 : 0x8f8f8f8f;
-  writeVector(x, 0, i8x16.swizzle(a, v128.and(index, splat32(c32(mask)))));
+  a.write(i8x16.swizzle(a.value, v128.and(index, splat32(c32(mask)))));
 };
 
 /** `a` moved down by `count` bytes, 0 to 127, zeros entering; up if `count` is -1 to -128. */
@@ -167,26 +162,28 @@ function capped(x: Context, i: number, most: number): I32 {
 
 const psrldq: Semantic = (x) => {
   const count = capped(x, 1, 16);
-  writeVector(x, 0, moveBytes(sourceVector(x, 0), count));
+  const a = destination(x);
+  a.write(moveBytes(a.value, count));
 };
 
 const pslldq: Semantic = (x) => {
   const count = capped(x, 1, 16);
-  writeVector(x, 0, moveBytes(sourceVector(x, 0), i32.sub(c32(0), count)));
+  const a = destination(x);
+  a.write(moveBytes(a.value, i32.sub(c32(0), count)));
 };
 
 /** PALIGNR: op0 above op1, moved down by the immediate's number of bytes. */
 const palignr: Semantic = (x) => {
   begin(x);
   const b = sourceVector(x, 1);
-  const a = sourceVector(x, 0);
+  const a = destination(x);
   if (isMmx(x, 0)) {
-    writeVector(x, 0, moveBytes(joinHalves(b, a), capped(x, 2, 16)));
+    a.write(moveBytes(joinHalves(b, a.value), capped(x, 2, 16)));
     return;
   }
   const count = capped(x, 2, 32);
-  const upper = moveBytes(a, i32.sub(count, c32(16)));
-  writeVector(x, 0, v128.or(moveBytes(b, count), upper));
+  const upper = moveBytes(a.value, i32.sub(count, c32(16)));
+  a.write(v128.or(moveBytes(b, count), upper));
 };
 
 /** PBLENDW, BLENDPS, BLENDPD: lane k from op1 if bit k of the immediate is set. */
@@ -194,9 +191,9 @@ const blend =
   (bits: V128, splat: (imm: I32) => V128, equal: (a: V128, b: V128) => V128): Semantic =>
   (x) => {
     const b = sourceVector(x, 1);
-    const a = sourceVector(x, 0);
+    const a = destination(x);
     const mask = equal(v128.and(splat(immediate8(x, 2)), bits), bits);
-    writeVector(x, 0, v128.bitselect(b, a, mask));
+    a.write(v128.bitselect(b, a.value, mask));
   };
 
 /** PBLENDVB, BLENDVPS, BLENDVPD: lanes from op1 where XMM0's are negative. */
@@ -205,20 +202,18 @@ const blendVariable =
   (x) => {
     const b = sourceVector(x, 1);
     const mask = sourceVector(x, 2);
-    const a = sourceVector(x, 0);
-    writeVector(x, 0, v128.bitselect(b, a, isLess(mask, ZERO)));
+    const a = destination(x);
+    a.write(v128.bitselect(b, a.value, isLess(mask, ZERO)));
   };
 
-/** Address of register operand `i`, XMM or MMX. */
-const registerAddress = (x: Context, i: number): I32 =>
-  isMmx(x, i) ? x.mmAddress(i) : x.xmmAddress(i);
-
-/** Lane `number` (modulo their count) of `bytes` bytes in register operand `i`: its address. */
-function laneAddress(x: Context, i: number, bytes: number, number: I32): I32 {
-  const lanes = (isMmx(x, i) ? 8 : 16) / bytes;
+/** Address of lane `number` (modulo their count) of `bytes` bytes in the register at `address`. */
+function laneAddress(address: I32, registerBytes: number, bytes: number, number: I32): I32 {
+  const lanes = registerBytes / bytes;
   const offset = i32.mul(i32.and(number, c32(lanes - 1)), c32(bytes));
-  return i32.add(registerAddress(x, i), offset);
+  return i32.add(address, offset);
 }
+
+const registerBytes = (x: Context, i: number): number => (isMmx(x, i) ? 8 : 16);
 
 /** PINSR: the low bytes of a general register, or memory, into a lane. */
 const insert =
@@ -226,9 +221,10 @@ const insert =
   (x) => {
     begin(x);
     const value = x.f.let(x.read(1));
-    const address = laneAddress(x, 0, bytes, immediate8(x, 2));
-    x.f.storeLow(bytes, address, value);
-    if (isMmx(x, 0)) writeMmx(x, 0, i64.load(x.mmAddress(0)));
+    const address = registerAddress(x, 0);
+    const lane = laneAddress(address, registerBytes(x, 0), bytes, immediate8(x, 2));
+    x.f.storeLow(bytes, lane, value);
+    if (isMmx(x, 0)) writeMmx(x, address, i64.load(address));
   };
 
 /** PEXTR, EXTRACTPS: a lane, zero-extended into a register of any size, or into memory. */
@@ -236,22 +232,23 @@ const extract =
   (bytes: 1 | 2 | 4 | 8): Semantic =>
   (x) => {
     begin(x);
-    const address = laneAddress(x, 1, bytes, immediate8(x, 2));
+    const address = registerAddress(x, 1);
+    const lane = laneAddress(address, registerBytes(x, 1), bytes, immediate8(x, 2));
     const load = { 1: i64.load8_u, 2: i64.load16_u, 4: i64.load32_u, 8: i64.load }[bytes];
-    x.write(0, load(address));
+    x.write(0, load(lane));
     if (isMmx(x, 1)) enterMmx(x);
   };
 
 /** INSERTPS: a lane of op1 (or memory) into a lane of op0; then lanes are cleared. */
 const insertps: Semantic = (x) => {
   const imm = x.f.let(immediate8(x, 2));
-  const chosen = (): I32 => i32.load(laneAddress(x, 1, 4, i32.shr_u(imm, c32(6))));
+  const chosen = (): I32 => i32.load(laneAddress(x.xmmAddress(1), 16, 4, i32.shr_u(imm, c32(6))));
   const value = x.f.let(x.inMemory(1) ? i32.wrap(sourceScalar(x, 1, 4)) : chosen());
-  const lane = laneAddress(x, 0, 4, i32.shr_u(imm, c32(4)));
-  x.f.store32(lane, value);
+  const address = x.xmmAddress(0);
+  x.f.store32(laneAddress(address, 16, 4, i32.shr_u(imm, c32(4))), value);
   const bits = lanes32(1, 2, 4, 8);
   const kept = i32x4.ne(v128.and(splat32(imm), bits), bits);
-  writeVector(x, 0, v128.and(sourceVector(x, 0), kept));
+  x.f.storeV128(address, v128.and(v128.load(address), kept));
 };
 
 /** PMOVMSKB, MOVMSKPS, MOVMSKPD: the signs of all lanes. */
@@ -271,7 +268,6 @@ const duplicate =
     const a = sourceVector(x, 1);
     writeVector(
       x,
-      0,
       v128.shuffle(
         a,
         a,
