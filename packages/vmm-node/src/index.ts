@@ -14,3 +14,4 @@ export type {
 } from './run-options.ts';
 export { ENGINES } from './run-options.ts';
 export { Terminal } from './terminal.ts';
+export { runVm } from './vm-process.ts';

@@ -1,0 +1,211 @@
+// The thread that runs a machine: the processor, and the registers of all devices. It is started with
+// everything it needs, and its script is the whole run; it never returns to its event loop before
+// the machine has ended. What comes from outside is found in shared memory after the bell has rung.
+
+import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import {
+  type Engine,
+  GuestRam,
+  Machine,
+  type MachineHost,
+  type SerialPeer,
+  SoftEngine,
+  type SoftVcpu,
+  VmmError,
+} from 'vmm';
+import { HostClock, HostEntropy } from './host-capabilities.ts';
+import type { RunModule } from './run-options.ts';
+import {
+  type DeviceDescription,
+  type MainMessage,
+  ThreadLink,
+  type VcpuMessage,
+} from './thread-link.ts';
+import { RemoteBackend, remoteDevice } from './virtio-remote.ts';
+
+/** What the main thread starts the worker with. */
+export interface VcpuWorkerData {
+  readonly name: string;
+  readonly memory: WebAssembly.Memory;
+  readonly memoryBytes: number;
+  readonly link: SharedArrayBuffer;
+  readonly addressBytes: number;
+  readonly port: MessagePort;
+  readonly kernel: Uint8Array;
+  readonly kernelPath: string;
+  readonly modules: readonly RunModule[];
+  readonly commandLine: string;
+  /** Network interfaces first. */
+  readonly devices: readonly DeviceDescription[];
+  readonly nics: number;
+  readonly exitPort: boolean;
+  readonly noReboot: boolean;
+}
+
+/** Output is shown this often while the guest is busy; at once when it idles. */
+const OUTPUT_INTERVAL_NS = 1e6;
+/** Sleeping for less is not worth it: the guest's timer is due by the time the thread is back. */
+const SLEEP_MS_MIN = 0.02;
+
+/** The console and the backends of the main thread, as the machine in this thread sees them. */
+class VcpuHost implements MachineHost {
+  readonly console: SerialPeer = {
+    transmit: (byte) => this.transmit(byte),
+    onSpace: () => this.feed(),
+  };
+  readonly backends: readonly RemoteBackend[];
+  /** Set when it is made. */
+  machine: Machine | undefined;
+  private readonly link: ThreadLink;
+  private readonly port: MessagePort;
+  private readonly clock: HostClock;
+  private ringsSeen = 0;
+  private hasOutput = false;
+  private outputDueNs = 0;
+
+  constructor(data: VcpuWorkerData, clock: HostClock) {
+    this.link = new ThreadLink(data.link, data.addressBytes);
+    this.port = data.port;
+    this.clock = clock;
+    this.backends = data.devices.map(
+      (_, index) => new RemoteBackend(index, this.link, (message) => this.post(message)),
+    );
+  }
+
+  post(message: VcpuMessage): void {
+    this.port.postMessage(message);
+  }
+
+  poll(nowNs: number): boolean {
+    if (this.hasOutput && nowNs >= this.outputDueNs) this.showOutput();
+    const { rings } = this.link;
+    if (rings === this.ringsSeen) return false;
+    this.ringsSeen = rings;
+    this.takeIn();
+    return this.link.stopping;
+  }
+
+  idle(deadlineNs: number): void {
+    const nowNs = this.clock.now();
+    if (this.hasOutput) this.showOutput();
+    const timeoutMs = (deadlineNs - nowNs) / 1e6;
+    if (timeoutMs > SLEEP_MS_MIN) this.link.awaitRing(this.ringsSeen, timeoutMs);
+  }
+
+  private takeIn(): void {
+    const interrupts = this.link.takeInterrupts();
+    // Before the guest learns by an interrupt what was written, so does the processor.
+    this.link.writtenPages.take((address) => this.machine?.memoryWritten(address, 4096));
+    for (const [index, backend] of this.backends.entries()) {
+      if ((interrupts & (1 << index)) !== 0) backend.interrupt();
+    }
+    for (;;) {
+      const received = receiveMessageOnPort(this.port);
+      if (received === undefined) break;
+      const message: MainMessage = received.message;
+      this.backends[message.device].receive(message);
+    }
+    this.feed();
+  }
+
+  /** Gives the guest what is typed, as much as it takes. */
+  private feed(): void {
+    const { input } = this.link;
+    let fed = false;
+    for (;;) {
+      const bytes = input.peek();
+      const taken = bytes.length > 0 ? (this.machine?.receive(bytes) ?? 0) : 0;
+      if (taken > 0) {
+        input.advance(taken);
+        fed = true;
+      }
+      if (taken < bytes.length || bytes.length === 0) break;
+    }
+    if (fed && this.link.inputWaits) this.tellConsole();
+  }
+
+  private transmit(byte: number): void {
+    const { output } = this.link;
+    if (output.free === 0 && !this.awaitRoom()) return;
+    output.push(byte);
+    if (this.hasOutput) return;
+    this.hasOutput = true;
+    this.outputDueNs = this.clock.now() + OUTPUT_INTERVAL_NS;
+  }
+
+  /** Nobody takes the output: the guest waits. False when the run is to end, output or not. */
+  private awaitRoom(): boolean {
+    const { link } = this;
+    this.showOutput();
+    link.outputWaits = true;
+    for (;;) {
+      const { rings } = link;
+      if (link.output.free > 0 || link.stopping) break;
+      link.awaitRing(rings, Infinity);
+    }
+    link.outputWaits = false;
+    return link.output.free > 0;
+  }
+
+  private showOutput(): void {
+    this.hasOutput = false;
+    this.tellConsole();
+  }
+
+  private tellConsole(): void {
+    if (this.link.attentionConsole()) this.post({ kind: 'attention' });
+  }
+}
+
+/** The soft engine, and the one vCPU that it makes here. */
+function watchedEngine(engine: SoftEngine): { engine: Engine; vcpu(): SoftVcpu | undefined } {
+  let vcpu: SoftVcpu | undefined;
+  return {
+    engine: {
+      name: engine.name,
+      createVcpu: (vm) => {
+        vcpu = engine.createVcpu(vm);
+        return vcpu;
+      },
+    },
+    vcpu: () => vcpu,
+  };
+}
+
+function main(data: VcpuWorkerData): void {
+  const clock = new HostClock();
+  const entropy = new HostEntropy();
+  const host = new VcpuHost(data, clock);
+  const { engine, vcpu } = watchedEngine(new SoftEngine({ clock, entropy }));
+  const devices = data.devices.map((it, index) => remoteDevice(it, host.backends[index]));
+  try {
+    host.machine = new Machine({
+      name: data.name,
+      ram: new GuestRam(data.memory, data.memoryBytes),
+      engine,
+      clock,
+      entropy,
+      host,
+      kernel: { name: data.kernelPath, bytes: data.kernel },
+      modules: data.modules,
+      commandLine: data.commandLine,
+      console: host.console,
+      nics: devices.slice(0, data.nics),
+      disks: devices.slice(data.nics),
+      exitPort: data.exitPort,
+      noReboot: data.noReboot,
+    });
+  } catch (error) {
+    if (!(error instanceof VmmError)) throw error;
+    host.post({ kind: 'refused', code: error.code, message: error.message });
+    return;
+  }
+  const startNs = clock.now();
+  const end = host.machine.run();
+  const ranNs = clock.now() - startNs;
+  const processor = vcpu()!.statistics;
+  const statistics = { machine: host.machine.statistics, processor, ranNs };
+  host.post({ kind: 'ended', end, statistics });
+}
+
+main(workerData as VcpuWorkerData);

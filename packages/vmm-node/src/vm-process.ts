@@ -1,0 +1,277 @@
+// One virtual machine in this process, from power-on to its end: makes the guest's memory, opens the
+// disks, starts the worker that runs the machine (vcpu-worker.ts), and serves its console, disks and
+// networks on the event loop meanwhile.
+
+import {
+  MessageChannel,
+  type MessagePort,
+  receiveMessageOnPort,
+  Worker,
+} from 'node:worker_threads';
+import {
+  GuestRam,
+  type MachineEnd,
+  ramRanges,
+  type VirtioDevice,
+  VirtioNetBackend,
+  VmmError,
+  virtioBlk,
+  virtioNet,
+} from 'vmm';
+import { ConsolePump } from './console-pump.ts';
+import { type FileBlock, openFileBlock } from './file-block.ts';
+import type { RunEnd, RunOptions, RunOutcome, RunStatistics } from './run-options.ts';
+import {
+  createLinkMemory,
+  type MainMessage,
+  ThreadLink,
+  type VcpuMessage,
+  type WorkerStatistics,
+} from './thread-link.ts';
+import type { VcpuWorkerData } from './vcpu-worker.ts';
+import { BackendServer } from './virtio-remote.ts';
+import { createVmMemory } from './vm-memory.ts';
+
+/** How long a machine that is to stop may take: a slice takes a millisecond or two. */
+const STOP_MS_MAX = 2000;
+const TIMEOUT_STATUS = 124;
+/** vmd(8)'s prefix of MAC addresses, with the number of the interface. */
+const MAC_PREFIX = [0xfe, 0xe1, 0xbb, 0xd1];
+
+/** Why the main thread ends a run. */
+type StopReason = 'left' | 'timeout';
+
+/** How the worker ended. */
+type WorkerEnd =
+  | { readonly kind: 'ended'; readonly end: MachineEnd; readonly statistics: WorkerStatistics }
+  | { readonly kind: 'refused'; readonly error: VmmError }
+  | { readonly kind: 'died'; readonly message: string }
+  | { readonly kind: 'overdue' };
+
+/**
+ * Runs a virtual machine to its end. Rejects with VmmError when it cannot be started as asked: its
+ * memory is more than can be had, a disk or the kernel is no good.
+ */
+export async function runVm(options: RunOptions): Promise<RunOutcome> {
+  const memory = createVmMemory(options.memoryBytes);
+  const disks = await openDisks(options);
+  try {
+    return await new VmProcess(options, memory, disks).run();
+  } finally {
+    await closeDisks(disks);
+  }
+}
+
+async function openDisks(options: RunOptions): Promise<FileBlock[]> {
+  const disks: FileBlock[] = [];
+  try {
+    for (const { path, readOnly } of options.disks) disks.push(await openFileBlock(path, readOnly));
+  } catch (error) {
+    await closeDisks(disks);
+    throw error;
+  }
+  return disks;
+}
+
+async function closeDisks(disks: readonly FileBlock[]): Promise<void> {
+  await Promise.all(disks.map((disk) => disk.close()));
+}
+
+/** The run of one machine, seen from the main thread. */
+class VmProcess {
+  private readonly options: RunOptions;
+  private readonly memory: WebAssembly.Memory;
+  private readonly linkMemory: SharedArrayBuffer;
+  private readonly addressBytes: number;
+  private readonly link: ThreadLink;
+  private readonly servers: readonly BackendServer[];
+  private readonly nics: number;
+  private readonly console: ConsolePump;
+  private readonly port: MessagePort;
+  private readonly workerPort: MessagePort;
+  private stopReason: StopReason | undefined;
+  private overdue: NodeJS.Timeout | undefined;
+  private settle: (end: WorkerEnd) => void = () => {};
+
+  constructor(options: RunOptions, memory: WebAssembly.Memory, disks: readonly FileBlock[]) {
+    this.options = options;
+    this.memory = memory;
+    const last = ramRanges(options.memoryBytes).at(-1)!;
+    this.addressBytes = last.gpa + last.sizeBytes;
+    this.linkMemory = createLinkMemory(this.addressBytes);
+    this.link = new ThreadLink(this.linkMemory, this.addressBytes);
+    const channel = new MessageChannel();
+    this.port = channel.port1;
+    this.workerPort = channel.port2;
+    this.console = new ConsolePump(options.console, this.link);
+
+    const ram = new GuestRam(memory, options.memoryBytes);
+    ram.watch((gpa, length) => this.link.writtenPages.add(gpa, length));
+    const nics = [networkInterface(ram, 0)];
+    const blocks = disks.map((disk, index) =>
+      virtioBlk(`vioblk${index}`, ram, disk, `disk${index}`),
+    );
+    this.nics = nics.length;
+    const post = (message: MainMessage): void => this.port.postMessage(message);
+    this.servers = [...nics, ...blocks].map(
+      (device, index) => new BackendServer(index, device, this.link, post),
+    );
+  }
+
+  async run(): Promise<RunOutcome> {
+    const { timeoutMs, stop } = this.options;
+    const ended = new Promise<WorkerEnd>((resolve) => {
+      this.settle = resolve;
+    });
+    const worker = this.startWorker();
+    const onStop = (): void => this.stop('left');
+    stop.addEventListener('abort', onStop);
+    if (stop.aborted) onStop();
+    const timer =
+      timeoutMs === undefined ? undefined : setTimeout(() => this.stop('timeout'), timeoutMs);
+    this.console.start();
+    const end = await ended;
+    stop.removeEventListener('abort', onStop);
+    clearTimeout(timer);
+    clearTimeout(this.overdue);
+    await worker.terminate();
+    await this.console.finish(this.stopReason === undefined ? Infinity : STOP_MS_MAX);
+    await Promise.all(this.servers.map((server) => server.quiesce()));
+    this.port.close();
+    return this.outcome(end);
+  }
+
+  private startWorker(): Worker {
+    const { options } = this;
+    const data: VcpuWorkerData = {
+      name: options.name,
+      memory: this.memory,
+      memoryBytes: options.memoryBytes,
+      link: this.linkMemory,
+      addressBytes: this.addressBytes,
+      port: this.workerPort,
+      kernel: options.kernel,
+      kernelPath: options.kernelPath,
+      modules: options.modules,
+      commandLine: options.commandLine,
+      devices: this.servers.map((server) => server.description),
+      nics: this.nics,
+      exitPort: options.exitPort,
+      noReboot: options.noReboot,
+    };
+    const worker = new Worker(new URL('./vcpu-worker.js', import.meta.url), {
+      workerData: data,
+      transferList: [this.workerPort],
+    });
+    this.port.on('message', (message: VcpuMessage) => this.receive(message));
+    worker.on('error', (error: Error) => this.settle({ kind: 'died', message: error.message }));
+    worker.on('exit', (code) => {
+      // What it posted before it ended is still to be received.
+      this.receiveAll();
+      this.settle({ kind: 'died', message: `its thread ended with status ${code}` });
+    });
+    return worker;
+  }
+
+  /** Asks the machine to stop; it is ended by force when it does not. */
+  private stop(reason: StopReason): void {
+    if (this.stopReason !== undefined) return;
+    this.stopReason = reason;
+    this.link.stop();
+    this.overdue = setTimeout(() => this.settle({ kind: 'overdue' }), STOP_MS_MAX);
+  }
+
+  /** Bits first, then the messages that are there, then what the bits say: see thread-link.ts. */
+  private receive(message: VcpuMessage): void {
+    const { console, devices } = this.link.takeAttention();
+    this.handle(message);
+    this.receiveAll();
+    if (console) this.console.attend();
+    for (const [index, server] of this.servers.entries()) {
+      if ((devices & (1 << index)) !== 0) server.kick();
+    }
+  }
+
+  private receiveAll(): void {
+    for (;;) {
+      const received = receiveMessageOnPort(this.port);
+      if (received === undefined) return;
+      this.handle(received.message);
+    }
+  }
+
+  private handle(message: VcpuMessage): void {
+    switch (message.kind) {
+      case 'attention':
+        return;
+      case 'activate':
+        this.servers[message.device].activate(message.queues, message.features);
+        return;
+      case 'reset':
+        this.servers[message.device].reset();
+        return;
+      case 'query':
+        this.servers[message.device].query();
+        return;
+      case 'refused':
+        this.settle({ kind: 'refused', error: new VmmError(message.code, message.message) });
+        return;
+      case 'ended':
+        this.settle(message);
+    }
+  }
+
+  private outcome(end: WorkerEnd): RunOutcome {
+    switch (end.kind) {
+      case 'refused':
+        throw end.error;
+      case 'died':
+        return failure(`The virtual machine died of a defect of the monitor: ${end.message}.`);
+      case 'overdue':
+        return endedAs(this.stopReason ?? 'left');
+    }
+    const statistics = this.options.verbose ? runStatistics(end.statistics) : undefined;
+    const outcome = machineOutcome(end.end, this.stopReason);
+    return statistics === undefined ? outcome : { ...outcome, statistics };
+  }
+}
+
+/** A network interface that no network is plugged into. */
+function networkInterface(ram: GuestRam, index: number): VirtioDevice {
+  const random = crypto.getRandomValues(new Uint8Array(2));
+  const mac = new Uint8Array([...MAC_PREFIX, ...random]);
+  mac[3] += index;
+  return virtioNet(`vio${index}`, mac, new VirtioNetBackend(ram));
+}
+
+function machineOutcome(end: MachineEnd, stopReason: StopReason | undefined): RunOutcome {
+  switch (end.kind) {
+    case 'error':
+      return failure(end.message);
+    case 'exit-port':
+      return { kind: 'exit-port', status: ((end.value & 0xff) << 1) | 1 };
+    case 'stopped':
+      return endedAs(stopReason ?? 'left');
+    default:
+      return endedAs(end.kind);
+  }
+}
+
+function endedAs(kind: RunEnd): RunOutcome {
+  return { kind, status: kind === 'timeout' ? TIMEOUT_STATUS : 0 };
+}
+
+function failure(message: string): RunOutcome {
+  return { kind: 'error', status: 1, message };
+}
+
+function runStatistics({ machine, processor, ranNs }: WorkerStatistics): RunStatistics {
+  return {
+    instructions: processor.instructions,
+    seconds: ranNs / 1e9,
+    idleSeconds: machine.idleNs / 1e9,
+    tlbMisses: processor.tlbMisses,
+    exits: machine.exits,
+    faults: { all: processor.exceptions },
+  };
+}
