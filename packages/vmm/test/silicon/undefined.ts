@@ -7,6 +7,7 @@ import type { Instruction } from '../../src/isa/instruction.ts';
 import { operandShapes } from '../../src/isa/operand.ts';
 import type { SiliconResult, SiliconVector } from './format.ts';
 import { Selector } from './layout.ts';
+import { Fx } from './vectors.ts';
 
 /** A run of bytes of the memory operand, from its first byte on. */
 export interface ByteRange {
@@ -39,7 +40,7 @@ export interface Undefined {
   readonly x87: boolean;
   /** FS.base and GS.base. */
   readonly bases: boolean;
-  /** CR2 exactly, or that of some byte of the page, or of any operand that faults. */
+  /** CR2 exactly; or that of a byte of the same page; or anything, and the error code as well. */
   readonly cr2: 'exact' | 'page' | 'any';
   /** Whether a fault is #SS or #GP: an operand both misaligned and beyond the stack's limit. */
   readonly stackOrAlignment: boolean;
@@ -52,6 +53,7 @@ const RSI = 6;
 const RDI = 7;
 const SS = 2;
 
+const ES = 0x0080;
 const C0 = 0x0100;
 const C1 = 0x0200;
 const C2 = 0x0400;
@@ -74,8 +76,13 @@ const TRANSCENDENTAL = set('f2xm1 fyl2x fyl2xp1 fptan fpatan fsin fcos fsincos')
 /** Stores of several parts, any of which may have been made when a later one faults. */
 const MANY_STORES = set('pusha enter fnsave fnstenv fxsave call');
 
-/** Instructions with several accesses, in an order of their own: CR2 is that of any of them. */
-const MANY_ACCESSES = set('fxsave fxrstor fnsave frstor fnstenv fldenv retf iret');
+/**
+ * Instructions with several accesses, in an order of their own: a page fault is that of any of them.
+ * CMPS may look at either of its operands first.
+ */
+const MANY_ACCESSES = set('fxsave fxrstor fnsave frstor fnstenv fldenv cmps');
+/** The same, but the generator keeps all of them in one page. */
+const FAR_RETURNS = set('retf iret');
 
 /** "May still be signaled" of a masked-out byte, in words of their section, is all there is said. */
 const MASKED_STORES = set('maskmovq maskmovdqu');
@@ -146,7 +153,10 @@ function undefinedRegisters(
   return registers;
 }
 
-function undefinedStatus(mnemonic: string): number {
+function undefinedStatus(mnemonic: string, result: SiliconResult): number {
+  // The quotient bits of a remainder that an unmasked exception prevented.
+  const pending = (result.fx[Fx.fsw] & ES) !== 0;
+  if (pending && /^fprem/.test(mnemonic)) return C0 | C1 | C2 | C3;
   if (DEFINES_ALL.has(mnemonic)) return 0;
   if (DEFINES_C2.has(mnemonic)) return C0 | C1 | C3;
   const c1 = UNDEFINES_C1.has(mnemonic) || TRANSCENDENTAL.has(mnemonic) ? C1 : 0;
@@ -188,6 +198,17 @@ function undefinedStackBytes(instruction: Instruction): readonly ByteRange[] {
   return operandShapes[operand.type].file === 'seg' ? [{ from: 2, to: 4 }] : [];
 }
 
+/**
+ * D9 D8, an alias of FSTP that no manual lists, takes an empty register without a stack fault; what
+ * it then stores is its own affair.
+ */
+function isEmptyAlias(vector: SiliconVector, instruction: Instruction): boolean {
+  const { encoding } = instruction.row;
+  if (instruction.row.mnemonic !== 'fstp' || encoding.opcode !== 0xd9) return false;
+  const status = vector.fx[Fx.fsw] | (vector.fx[Fx.fsw + 1] << 8);
+  return instruction.mod === 3 && ((vector.fx[Fx.ftw] >> ((status >> 11) & 7)) & 1) === 0;
+}
+
 /** What of `result`, the silicon's, of running `vector` is undefined. */
 export function undefinedOf(
   vector: SiliconVector,
@@ -203,7 +224,7 @@ export function undefinedOf(
   return {
     flags: undefinedFlags(vector, instruction, result),
     gpr: undefinedRegisters(vector, instruction, result),
-    fsw: row.unit === 'x87' && done ? undefinedStatus(mnemonic) : 0,
+    fsw: row.unit === 'x87' && done ? undefinedStatus(mnemonic, result) : 0,
     ulps: TRANSCENDENTAL.has(mnemonic) ? 1 : 0,
     xmm: /^r(sqrt|cp)[ps]s$/.test(mnemonic) ? 'reciprocal' : 'none',
     bytes: undefinedBytes(vector, instruction),
@@ -212,10 +233,9 @@ export function undefinedOf(
     x87: !done && row.unit === 'mmx' && instruction.mod !== 3 && row.operands[0]?.access === 'w',
     // A null selector clears the base of FS or GS on some processors and leaves it on others.
     bases: nullLoaded || result.cs !== Selector.code64,
-    // CMPS may look at either of its operands first.
-    cr2: mnemonic === 'cmps' ? 'any' : MANY_ACCESSES.has(mnemonic) ? 'page' : 'exact',
+    cr2: MANY_ACCESSES.has(mnemonic) ? 'any' : FAR_RETURNS.has(mnemonic) ? 'page' : 'exact',
     // Faults of one instruction's execution have no order among them (vol. 3A, table 6-2).
     stackOrAlignment: row.aligned && instruction.segment === SS,
-    everything: !done && MASKED_STORES.has(mnemonic),
+    everything: (!done && MASKED_STORES.has(mnemonic)) || isEmptyAlias(vector, instruction),
   };
 }
