@@ -230,6 +230,7 @@ export class CodeCache {
       const status = this.decoder.decode(this.u8, host + at, host + 4096, mode, this.instruction);
       if (status === DecodeStatus.ok) {
         this.fill(record, at, this.instruction);
+        if (record !== first && mode === 8) this.fuse(record);
         at += this.instruction.length;
         ended = this.instruction.row.endsBlock;
       } else {
@@ -255,6 +256,15 @@ export class CodeCache {
     this.cover(code, offset, at);
     this.runs.get(code)!.push(first, end);
     return first;
+  }
+
+  /** If `record` is a conditional branch, has the comparison before it do both. */
+  private fuse(record: number): void {
+    const { row } = this.instruction;
+    if (row.mnemonic !== 'jcc') return;
+    const before = (record - RECORD_BYTES + R.handler) >>> 1;
+    const both = this.handlers.findFused(this.u16[before], row.condition);
+    if (both !== undefined) this.u16[before] = both;
   }
 
   private cover(code: number, from: number, to: number): void {
@@ -363,7 +373,11 @@ export class CodeCache {
     this.fillImmediate(record, offset, instruction);
   }
 
-  private fillRegister(record: number, operand: Instruction['row']['operands'][number], i: Instruction): void {
+  private fillRegister(
+    record: number,
+    operand: Instruction['row']['operands'][number],
+    i: Instruction,
+  ): void {
     if (operand.place !== 'reg' && operand.place !== 'rm' && operand.place !== 'opcode') return;
     if (operand.place === 'rm' && i.mod !== 3) return;
     const number = operand.place === 'reg' ? i.reg : i.rm;
@@ -390,8 +404,12 @@ export class CodeCache {
     this.u16[(record + R.segment) >>> 1] = i.codeSize === 8 ? wideSegment : SLOT.zero;
     this.u8[record + R.scale] = i.scale;
     this.u8[record + R.segmentIndex] = none
-      ? stack ? SS_INDEX : DS_INDEX
-      : i.codeSize === 8 && i.segmentOverride >= 4 ? i.segmentOverride : i.segment;
+      ? stack
+        ? SS_INDEX
+        : DS_INDEX
+      : i.codeSize === 8 && i.segmentOverride >= 4
+        ? i.segmentOverride
+        : i.segment;
   }
 
   private fillImmediate(record: number, offset: number, i: Instruction): void {

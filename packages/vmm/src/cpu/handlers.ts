@@ -7,7 +7,7 @@
 import type { Instruction } from '../isa/instruction.ts';
 import type { Row } from '../isa/row.ts';
 import { rows } from '../isa/rows.ts';
-import { c32, i32, i64, c64 } from '../wasm/expr.ts';
+import { c32, c64, i32, i64 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import type { Addressing, SemanticTable, Size, Variant } from './context.ts';
 import { type Flow, HANDLER_PARAMS } from './flow.ts';
@@ -54,7 +54,8 @@ function opsizesOf(row: Row, wide: boolean): readonly Size[] {
 
 function addressingsOf(row: Row, wide: boolean): readonly Addressing[] {
   const { forms } = row.encoding;
-  if (IMPLICIT_ADDRESS.has(row.mnemonic) || isMoffs(row)) return wide ? ['flat', 'checked'] : ['checked'];
+  if (IMPLICIT_ADDRESS.has(row.mnemonic) || isMoffs(row))
+    return wide ? ['flat', 'checked'] : ['checked'];
   const memory: Addressing[] = wide ? ['flat', 'checked'] : ['checked'];
   if (wide && hasBaseForm(row)) memory.unshift('base');
   if (forms === 'both') return ['register', ...memory];
@@ -92,6 +93,9 @@ function keyOf(
   return (row << 12) | (opsize << 6) | flags;
 }
 
+const keyOfVariant = ({ row, opsize, addressing, lock, rep, wide }: Variant): number =>
+  keyOf(row.id, opsize, ADDRESSING_CODE[addressing], lock, rep, wide);
+
 /** How the memory operand of a decoded instruction is addressed. */
 export function addressingOf(instruction: Instruction): Addressing {
   const { row, mod, codeSize, addrSize } = instruction;
@@ -107,6 +111,8 @@ export function addressingOf(instruction: Instruction): Addressing {
 /** From decoded instructions to places in the function table. */
 export class HandlerIndex {
   private readonly byKey = new Map<number, number>();
+  /** By place of the first handler × 16 + condition. */
+  private readonly fused = new Map<number, number>();
   private readonly widthFree: boolean[];
   private readonly sizeFree: boolean[];
   /** Rows that have no semantics: they raise #UD. */
@@ -119,15 +125,26 @@ export class HandlerIndex {
 
   /** Enters the handler of a variant. */
   add(variant: Variant, place: number): void {
-    const { row, opsize, addressing, lock, rep, wide } = variant;
-    this.byKey.set(keyOf(row.id, opsize, ADDRESSING_CODE[addressing], lock, rep, wide), place);
+    this.byKey.set(keyOfVariant(variant), place);
+  }
+
+  /** Enters the handler of a variant together with the conditional branch behind it. */
+  addFused(variant: Variant, condition: number, place: number): void {
+    const alone = this.byKey.get(keyOfVariant(variant));
+    if (alone !== undefined) this.fused.set(alone * 16 + condition, place);
+  }
+
+  /** The handler that does what `handler` does and the branch on `condition`; or undefined. */
+  findFused(handler: number, condition: number): number | undefined {
+    return this.fused.get(handler * 16 + condition);
   }
 
   /** The handler of an instruction, or undefined when there is none. */
   find(instruction: Instruction, addressing: Addressing): number | undefined {
     const { row } = instruction;
     const size = row.encoding.onlyOpsize || (this.sizeFree[row.id] ? 4 : instruction.opsize);
-    const rep = row.rep === 'none' ? 0 : row.rep === 'rep' && instruction.rep ? 0xf3 : instruction.rep;
+    const rep =
+      row.rep === 'none' ? 0 : row.rep === 'rep' && instruction.rep ? 0xf3 : instruction.rep;
     const wide = this.widthFree[row.id] || instruction.codeSize === 8;
     const lock = instruction.lock && addressing !== 'register';
     return this.byKey.get(keyOf(row.id, size, ADDRESSING_CODE[addressing], lock, rep, wide));
@@ -156,6 +173,77 @@ function prelude(x: InterpreterContext): void {
   if (row.cpl0) x.raise(VECTOR.GP, { code: c32(0), when: i32.load(cpu, S.cpl) });
 }
 
+/** The comparisons that a conditional branch mostly follows, by row name. */
+const COMPARISONS = new Set([
+  'cmp rmv, rv',
+  'cmp rv, rmv',
+  'cmp rmv, imm8s',
+  'cmp rmv, immz',
+  'cmp rm8, imm8 (80 /7 ib)',
+  'cmp rm8, r8',
+  'cmp al, imm8',
+  'cmp av, immz',
+  'test rmv, rv',
+  'test rm8, r8',
+  'test al, imm8',
+  'test rm8, imm8 (F6 /0 ib)',
+  'test rmv, immz (F7 /0 iz)',
+  'add rmv, imm8s',
+  'sub rmv, imm8s',
+  'sub rmv, rv',
+  'dec rmv',
+  'and rmv, imm8s',
+]);
+
+/** True for comparisons that get handlers which do the branch behind them as well. */
+const isFusible = ({ row, opsize, addressing, lock, wide }: Variant): boolean =>
+  wide &&
+  !lock &&
+  opsize !== 2 &&
+  COMPARISONS.has(row.name) &&
+  (addressing === 'register' || (addressing === 'base' && /^(cmp|test)/.test(row.mnemonic)));
+
+/**
+ * Builds, for each comparison in COMPARISONS and each condition, a handler that runs the comparison
+ * and the conditional branch in the record behind it. That record stays as it is, for those who jump
+ * to it; a fault in the second half is its own.
+ */
+function defineFused(
+  m: ModuleBuilder,
+  runtime: Runtime,
+  flow: Flow,
+  semantics: SemanticTable,
+  index: HandlerIndex,
+): void {
+  const branches = rows.filter(
+    (row) => row.name.startsWith('j') && row.mnemonic === 'jcc' && row.operands[0].type === 'rel8',
+  );
+  for (const row of rows) {
+    for (const variant of variantsOf(row)) {
+      if (!isFusible(variant)) continue;
+      for (const branch of branches) {
+        const jcc: Variant = {
+          row: branch,
+          opsize: 8,
+          addressing: 'register',
+          lock: false,
+          rep: 0,
+          wide: true,
+        };
+        const name = `${handlerName(variant)} + ${handlerName(jcc)}`;
+        const fn = m.function(name, HANDLER_PARAMS, 'void', (f) => {
+          const first = new InterpreterContext(f, runtime, flow, variant);
+          semantics[row.mnemonic](first);
+          const second = new InterpreterContext(f, runtime, flow, jcc, first);
+          semantics.jcc(second);
+          f.unreachable();
+        });
+        index.addFused(variant, branch.condition, m.element(fn));
+      }
+    }
+  }
+}
+
 /** Builds all handlers into the module's table and returns their index. */
 export function defineHandlers(
   m: ModuleBuilder,
@@ -182,6 +270,7 @@ export function defineHandlers(
       index.add(variant, m.element(fn));
     }
   }
+  defineFused(m, runtime, flow, semantics, index);
   return index;
 }
 

@@ -9,10 +9,10 @@ import {
   call,
   type Expr,
   type Fn,
-  i32,
-  i64,
   type I32,
   type I64,
+  i32,
+  i64,
   type Local,
   type V128,
 } from '../wasm/expr.ts';
@@ -26,7 +26,6 @@ import { hasMemoryForm, operandSize, registerFormSize, registerNaming } from './
 import { R } from './record.ts';
 import type { Runtime } from './runtime.ts';
 import { CS, gprSlot, RAX, S, SEGMENT_LIMIT, segmentCache, VECTOR } from './state.ts';
-
 
 /** Builds one handler. */
 export class InterpreterContext implements Context {
@@ -42,13 +41,20 @@ export class InterpreterContext implements Context {
   private readonly flow: Flow;
   private ended = false;
 
-  constructor(f: FunctionBuilder, runtime: Runtime, flow: Flow, variant: Variant) {
+  /** `before`: the context of the instruction before this one in a handler made for both. */
+  constructor(
+    f: FunctionBuilder,
+    runtime: Runtime,
+    flow: Flow,
+    variant: Variant,
+    before?: InterpreterContext,
+  ) {
     this.f = f;
     this.cpu = f.param(0, 'i32');
-    this.record = f.param(1, 'i32');
+    this.record = before ? f.let(nextRecord(before.record)) : f.param(1, 'i32');
     this.runtime = runtime;
     this.flow = flow;
-    this.flags = new LazyFlags(f, this.cpu);
+    this.flags = before?.flags ?? new LazyFlags(f, this.cpu);
     this.variant = variant;
     this.row = variant.row;
     this.opsize = variant.opsize;
@@ -76,9 +82,7 @@ export class InterpreterContext implements Context {
 
   sizeOf(i: number): Size {
     const { type } = this.row.operands[i];
-    return this.inMemory(i)
-      ? operandSize(type, this.opsize)
-      : registerFormSize(type, this.opsize);
+    return this.inMemory(i) ? operandSize(type, this.opsize) : registerFormSize(type, this.opsize);
   }
 
   inMemory(i: number): boolean {
@@ -90,7 +94,8 @@ export class InterpreterContext implements Context {
   /** State address of register operand `i`, and a constant offset to it. */
   private register(i: number): { address: I32; offset: number } {
     const { type, place } = this.row.operands[i];
-    if (place === 'fixed') return { address: this.cpu, offset: gprSlot(operandShapes[type].fixed ?? RAX) };
+    if (place === 'fixed')
+      return { address: this.cpu, offset: gprSlot(operandShapes[type].fixed ?? RAX) };
     return { address: this.slot(place === 'reg' ? R.reg : R.rm), offset: 0 };
   }
 
@@ -137,11 +142,17 @@ export class InterpreterContext implements Context {
     const kept = f.let(linear);
     const address = f.local('i32');
     const slow = f.local('i32');
-    this.translate(kept, size, TLB.writeTag, (host) => f.set(address, host), () => {
-      f.set(address, call(this.runtime.memory.writable, this.cpu, kept, c32(size)));
-      f.if(i32.eqz(address), () => this.fault());
-      f.set(slow, c32(1));
-    });
+    this.translate(
+      kept,
+      size,
+      TLB.writeTag,
+      (host) => f.set(address, host),
+      () => {
+        f.set(address, call(this.runtime.memory.writable, this.cpu, kept, c32(size)));
+        f.if(i32.eqz(address), () => this.fault());
+        f.set(slow, c32(1));
+      },
+    );
     const old = f.local('i64');
     const result = f.local('i64');
     const plain = (): void => {
@@ -176,7 +187,12 @@ export class InterpreterContext implements Context {
     const seen = f.local('i64');
     f.loop((again) => {
       f.set(result, compute(old));
-      const swap = { 1: i64.atomicCmpxchg8, 2: i64.atomicCmpxchg16, 4: i64.atomicCmpxchg32, 8: i64.atomicCmpxchg }[size];
+      const swap = {
+        1: i64.atomicCmpxchg8,
+        2: i64.atomicCmpxchg16,
+        4: i64.atomicCmpxchg32,
+        8: i64.atomicCmpxchg,
+      }[size];
       const mask = size === 8 ? result : i64.and(result, c64(2 ** (8 * size) - 1));
       f.set(seen, swap(address, old, mask));
       f.if(i64.ne(seen, old), () => {
@@ -285,12 +301,23 @@ export class InterpreterContext implements Context {
     f.if(
       i32.eq(log, c32(1)),
       () => this.setGpr(n, 2, kept),
-      () => f.if(i32.eq(log, c32(2)), () => this.setGpr(n, 4, kept), () => this.setGpr(n, 8, kept)),
+      () =>
+        f.if(
+          i32.eq(log, c32(2)),
+          () => this.setGpr(n, 4, kept),
+          () => this.setGpr(n, 8, kept),
+        ),
     );
   }
 
   /** The inline TLB lookup: `hit` gets the place in linear memory, `miss` runs otherwise. */
-  private translate(linear: I64, bytes: number, tag: number, hit: (host: I32) => void, miss: () => void): void {
+  private translate(
+    linear: I64,
+    bytes: number,
+    tag: number,
+    hit: (host: I32) => void,
+    miss: () => void,
+  ): void {
     const { f } = this;
     const entry = f.let(tlbEntry(i32.load(this.cpu, S.tlb), linear));
     const last = bytes === 1 ? linear : i64.add(linear, c64(bytes - 1));
@@ -444,7 +471,8 @@ export class InterpreterContext implements Context {
   }
 
   jump(rip: I64): void {
-    const target = this.wide || this.opsize === 8 ? rip : i64.and(rip, c64(2 ** (8 * this.opsize) - 1));
+    const target =
+      this.wide || this.opsize === 8 ? rip : i64.and(rip, c64(2 ** (8 * this.opsize) - 1));
     this.f.store64(this.cpu, target, S.rip);
     this.resume();
   }

@@ -11,7 +11,7 @@
 // know which operation came last, and compiled code drops both stores when the flags are dead.
 
 import { AF, CF, OF, PF, SF, ZF } from '../isa/flags.ts';
-import { c32, c64, i32, i64, type I32, type I64, select } from '../wasm/expr.ts';
+import { c32, c64, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import { S } from './state.ts';
 
@@ -50,6 +50,8 @@ const not = (value: I64): I64 => i64.xor(value, c64(-1));
 export class LazyFlags {
   private readonly f: FunctionBuilder;
   private readonly cpu: I32;
+  /** The two words as just stored, while nothing can have changed them since. */
+  private known: { readonly result: I64; readonly carry: I64 } | undefined;
 
   constructor(f: FunctionBuilder, cpu: I32) {
     this.f = f;
@@ -58,8 +60,11 @@ export class LazyFlags {
 
   /** Stores both words. `result` must be sign-extended. */
   store(result: I64, carry: I64): void {
-    this.f.store64(this.cpu, result, S.flagResult);
-    this.f.store64(this.cpu, carry, S.flagCarry);
+    const words = { result: this.f.let(result), carry: this.f.let(carry) };
+    this.f.store64(this.cpu, words.result, S.flagResult);
+    this.f.store64(this.cpu, words.carry, S.flagCarry);
+    // What a branch may have skipped is not known behind it.
+    this.known = this.f.nesting === 0 ? words : undefined;
   }
 
   /**
@@ -96,16 +101,23 @@ export class LazyFlags {
 
   /** Sets CF and OF (0 or 1) and keeps the others. */
   setCfOf(cf: I32, of: I32): void {
-    const rest = i64.and(i64.load(this.cpu, S.flagCarry), c64(0x3fffffffffffffffn));
-    this.f.store64(this.cpu, i64.or(rest, this.carryWord(cf, of)), S.flagCarry);
+    const rest = i64.and(this.carry(), c64(0x3fffffffffffffffn));
+    this.storeCarry(i64.or(rest, this.carryWord(cf, of)));
   }
 
   /** Sets CF (0 or 1) and keeps the others. */
   setCf(cf: I32): void {
     // Flipping CF must flip bit 62 with it, or OF would change.
-    const carry = this.f.let(i64.load(this.cpu, S.flagCarry));
+    const carry = this.f.let(this.carry());
     const flip = i64.xor(i64.shr_u(carry, c64(63)), i64.extend_u(cf));
-    this.f.store64(this.cpu, i64.xor(carry, i64.mul(flip, c64(0xc000000000000000n))), S.flagCarry);
+    this.storeCarry(i64.xor(carry, i64.mul(flip, c64(0xc000000000000000n))));
+  }
+
+  private storeCarry(carry: I64): void {
+    const kept = this.f.let(carry);
+    this.f.store64(this.cpu, kept, S.flagCarry);
+    const { known } = this;
+    this.known = known && this.f.nesting === 0 ? { result: known.result, carry: kept } : undefined;
   }
 
   /** Sets ZF (0 or 1) and keeps the others. */
@@ -115,11 +127,11 @@ export class LazyFlags {
   }
 
   private result(): I64 {
-    return i64.load(this.cpu, S.flagResult);
+    return this.known?.result ?? i64.load(this.cpu, S.flagResult);
   }
 
   private carry(): I64 {
-    return i64.load(this.cpu, S.flagCarry);
+    return this.known?.carry ?? i64.load(this.cpu, S.flagCarry);
   }
 
   /** CF as 0 or 1. */
@@ -196,10 +208,14 @@ export class LazyFlags {
 
   /** The status flags as they stand in RFLAGS. */
   pack(): I32 {
-    const at = (flag: I32, bit: number): I32 =>
-      i32.shl(flag, c32(31 - Math.clz32(bit)));
-    return [at(this.pf(), PF), at(this.af(), AF), at(this.zf(), ZF), at(this.sf(), SF), at(this.of(), OF)]
-      .reduce((word, flag) => i32.or(word, flag), at(this.cf(), CF));
+    const at = (flag: I32, bit: number): I32 => i32.shl(flag, c32(31 - Math.clz32(bit)));
+    return [
+      at(this.pf(), PF),
+      at(this.af(), AF),
+      at(this.zf(), ZF),
+      at(this.sf(), SF),
+      at(this.of(), OF),
+    ].reduce((word, flag) => i32.or(word, flag), at(this.cf(), CF));
   }
 
   /** Sets the six flags from RFLAGS bits. */

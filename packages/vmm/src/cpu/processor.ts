@@ -55,6 +55,10 @@ export interface ProcessorExports {
   fetchPage(cpu: number, linear: bigint): number;
   /** Linear to linear memory; 0 on a fault, 1 outside RAM. */
   translate(cpu: number, tlb: number, linear: bigint, access: number): number;
+  /** After an I/O exit: the string's pointers, count and RIP move on. */
+  advanceIo(cpu: number): void;
+  /** After that: the value of IN, or the element of INS. */
+  finishIo(cpu: number, data: number): void;
   flushAll(cpu: number): void;
   selectTlb(cpu: number): void;
   /** Recomputes what derives from control registers and descriptor caches. */
@@ -86,8 +90,8 @@ export class ProcessorModule {
     const codeWritten = defineCodeWritten(m, imports.invalidate);
     const mmu = defineMmu(m, codeWritten);
     const integer = defineIntegerRuntime(m);
-    const system = defineSystem(m, mmu, imports.host, flow);
-    const vector = defineVector(m);
+    const system = defineSystem(m, mmu, imports.host);
+    const vector = defineVector(m, mmu);
     flowBuilder.define(mmu, system.deliver, imports.decode);
     const runtime: Runtime = { module: m, memory: mmu, flow, system, integer, host: imports.host, ...vector };
     this.handlers = defineHandlers(m, runtime, flow, allSemantics());
@@ -139,6 +143,8 @@ export class ProcessorModule {
     m.export('raise', flow.raise);
     m.export('deliver', system.deliver);
     m.export('translate', mmu.translate);
+    m.export('advanceIo', system.io.advance);
+    m.export('finishIo', system.io.finish);
     m.export('flushAll', mmu.flushAll);
     m.export('selectTlb', mmu.selectTlb);
     m.export('updateModes', system.updateModes);
