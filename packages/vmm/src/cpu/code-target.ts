@@ -36,7 +36,9 @@ import {
 export interface CodeTarget {
   /** (cpu, selector, descriptor): JMP and CALL without a gate, JMP through one (RPL 0 then). */
   readonly direct: Fn<'i32'>;
-  /** (cpu, selector, ext): interrupts and CALL through a gate; to the segment's ring if it is inner. */
+  /**
+   * (cpu, selector, ext): interrupts and CALL through a gate; to the segment's ring if it is inner.
+   */
   readonly inward: Fn<'i32'>;
   /** (cpu, selector): RET and IRET; to the ring of the selector's RPL. */
   readonly outward: Fn<'i32'>;
@@ -67,8 +69,8 @@ export function defineCodeTarget(m: ModuleBuilder, segments: Segments, stage: St
 }
 
 /**
- * (cpu, selector, descriptor, privilege, error code) -> fault: the checks that all ways share, after
- * those of privilege, and the staging.
+ * (cpu, selector, descriptor, privilege, error code) -> fault: the checks that all ways share,
+ * after those of privilege, and the staging.
  */
 function defineFinish(m: ModuleBuilder, segments: Segments, stage: Stage): Fn<'i32'> {
   return m.function('codeFinish', ['i32', 'i32', 'i64', 'i32', 'i32'], 'i32', (f) => {

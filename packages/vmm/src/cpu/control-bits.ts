@@ -1,6 +1,6 @@
 // The bits of CR0, CR4, EFER, DR6 and DR7, named as in SDM vol. 3A, 2.2.1, 2.5 and vol. 3B, 18.2.
-// Numbers, for values below bit 31 or used with wrap(); the masks that need 64 bits are bigint, which
-// only the emitting code sees.
+// Numbers, for values below bit 31 or used with wrap(); the masks that need 64 bits are bigint,
+// which only the emitting code sees.
 
 import { c32, c64, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import { S } from './state.ts';
@@ -49,10 +49,6 @@ export const control = (cpu: I32, offset: number): I32 => i32.load(cpu, offset);
 
 /** 1 when any of `bits` is set in `word`, else 0. */
 export const hasBits = (word: I32, bits: number): I32 => i32.ne(i32.and(word, c32(bits)), c32(0));
-
-/** 1 when any of `bits` is set in the 64-bit `word`, else 0. */
-export const hasBits64 = (word: I64, bits: number | bigint): I32 =>
-  i64.ne(i64.and(word, c64(bits)), c64(0));
 
 /** 1 in real-address mode (CR0.PE clear). */
 export const isReal = (cpu: I32): I32 => i32.eqz(i32.and(control(cpu, S.cr0), c32(CR0_PE)));

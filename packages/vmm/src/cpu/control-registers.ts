@@ -1,8 +1,9 @@
-// CR0, CR2, CR3, CR4, CR8, XCR0 and EFER: SDM vol. 3A, 2.5, 2.6, 2.2.1; the rules of entering and leaving
-// IA-32e mode, 9.8.5; PDPTE registers, 4.4.1. Modelled: every check that raises #GP, the flushes, LMA.
-// CR4 has the bits of the features that CPUID shows, and DE, MCE and PCE, which kernels set without
-// asking. Not modelled: XSAVE, PCID, protection keys, CET, 5-level paging, VME; CR0.NE is kept, but #MF is always an exception, as
-// on a processor that vmm(4) runs (it forces NE). CR0.CD and NW change nothing: there is no cache.
+// CR0, CR2, CR3, CR4, CR8, XCR0 and EFER: SDM vol. 3A, 2.5, 2.6, 2.2.1; the rules of entering and
+// leaving IA-32e mode, 9.8.5; PDPTE registers, 4.4.1. Modelled: every check that raises #GP, the
+// flushes, LMA. CR4 has the bits of the features that CPUID shows, and DE, MCE and PCE, which
+// kernels set without asking. Not modelled: XSAVE, PCID, protection keys, CET, 5-level paging, VME;
+// CR0.NE is kept, but #MF is always an exception, as on a processor that vmm(4) runs (it forces
+// NE). CR0.CD and NW change nothing: there is no cache.
 
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';

@@ -1,5 +1,5 @@
-// Semantics of control and debug registers, MSRs, identification, time, caches, translation, and of the
-// flags that are not arithmetic. SDM vol. 2.
+// Semantics of control and debug registers, MSRs, identification, time, caches, translation, and of
+// the flags that are not arithmetic. SDM vol. 2.
 
 import { AC, AF, CF, IF, OF, PF, RF, SF, VM, ZF } from '../isa/flags.ts';
 import { c32, c64, call, type I32, type I64, i32, i64 } from '../wasm/expr.ts';

@@ -1,6 +1,7 @@
-// DR0 to DR7: SDM vol. 3B, 18.2. Modelled: the aliases DR4 and DR5, general detection, reserved bits.
-// An enabled breakpoint makes the interpreter go step by step (S.stepping); matching is its business.
-// Deliberately not: RTM and bus-lock detection, whose bits stay as a processor without them has them.
+// DR0 to DR7: SDM vol. 3B, 18.2. Modelled: the aliases DR4 and DR5, general detection, reserved
+// bits. An enabled breakpoint makes the interpreter go step by step (S.stepping); matching is its
+// business. Deliberately not: RTM and bus-lock detection, whose bits stay as a processor without
+// them has them.
 
 import { c32, c64, call, type Fn, type I32, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';

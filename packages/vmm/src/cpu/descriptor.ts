@@ -7,13 +7,16 @@ import { hasBits } from './control-bits.ts';
 import { AR_DB, AR_DPL_SHIFT, AR_L, AR_P, AR_S, AR_UNUSABLE } from './state.ts';
 
 /** Bits of the type field of code and data descriptors (3.4.5.1). */
-export const TYPE_WRITABLE = 2;
-export const TYPE_READABLE = 2;
+const TYPE_WRITABLE = 2;
+const TYPE_READABLE = 2;
 export const TYPE_EXPAND_DOWN = 4;
-export const TYPE_CONFORMING = 4;
+const TYPE_CONFORMING = 4;
 export const TYPE_CODE = 8;
 
-/** Types of system descriptors (3.5, tables 3-2); the 32-bit ones are the 64-bit ones in IA-32e mode. */
+/**
+ * Types of system descriptors (3.5, tables 3-2); the 32-bit ones are the 64-bit ones in IA-32e
+ * mode.
+ */
 export const SYSTEM_TYPE = {
   tss16: 1,
   ldt: 2,
@@ -35,6 +38,9 @@ export const AR_FLAT_CODE32 = 0xc09b;
 export const AR_FLAT_DATA = 0xc093;
 /** Access rights that a segment register gets by being loaded in real-address mode. */
 export const AR_REAL = 0x93;
+
+/** The type field in the second half of a 16-byte descriptor, which must be zero (7.2.3). */
+export const HIGH_TYPE = 0x1f0000000000n;
 
 /** The base address, 32 bits. */
 export const descriptorBase = (descriptor: I64): I64 =>
@@ -67,9 +73,6 @@ export const gateSelector = (gate: I64): I32 =>
 
 /** DPL, 0..3, of access rights. */
 export const dplOf = (ar: I32): I32 => i32.and(i32.shr_u(ar, c32(AR_DPL_SHIFT)), c32(3));
-
-/** The type field of access rights, 0..15. */
-export const typeOf = (ar: I32): I32 => i32.and(ar, c32(0xf));
 
 export const isPresent = (ar: I32): I32 => hasBits(ar, AR_P);
 export const isUsable = (ar: I32): I32 => i32.eqz(i32.and(ar, c32(AR_UNUSABLE)));

@@ -97,7 +97,7 @@ beforeEach(() => {
   x = new SystemFixture();
 });
 
-test('deliver() in 64-bit mode aligns the stack and pushes SS, RSP, RFLAGS, CS, RIP and the code', () => {
+test('deliver() in 64-bit mode aligns the stack and pushes SS to RIP and the error code', () => {
   longMode(0);
   setGate(14, KERNEL_CODE, 0x5000, 0x8e);
   expect(deliver(14, EVENT.exception, 3)).toBe(0);

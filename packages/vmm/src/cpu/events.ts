@@ -1,10 +1,11 @@
-// Exceptions and interrupts: SDM vol. 3A, chapter 6 (6.12 and 6.13 protected mode, 6.14 IA-32e mode),
-// vol. 2 "INT n", and for real-address mode vol. 3B, 21.1.4.
+// Exceptions and interrupts: SDM vol. 3A, chapter 6 (6.12 and 6.13 protected mode, 6.14 IA-32e
+// mode), vol. 2 "INT n", and for real-address mode vol. 3B, 21.1.4.
 //
-// Modelled: the three tables, interrupt and trap gates of 16, 32 and 64 bits, stack switches to inner
-// rings and to the interrupt stack table, error codes with EXT and IDT bits, double and triple faults.
-// Deliberately not: task gates, which raise #GP here as no task switch exists yet, and virtual-8086
-// mode. The stack below the pointer may have been written to when a delivery faults in the middle.
+// Modelled: the three tables, interrupt and trap gates of 16, 32 and 64 bits, stack switches to
+// inner rings and to the interrupt stack table, error codes with EXT and IDT bits, double and
+// triple faults. Deliberately not: task gates, which raise #GP here as no task switch exists yet,
+// and virtual-8086 mode. The stack below the pointer may have been written to when a delivery
+// faults in the middle.
 
 import { AC, IF, NT, RF, TF, VM } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';

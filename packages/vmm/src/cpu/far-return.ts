@@ -1,6 +1,7 @@
 // RET to another code segment, and IRET: SDM vol. 2 "RET", "IRET". Modelled: real-address mode, all
-// protected modes, returns to the same and to outer rings, from and to 64-bit code. Deliberately not:
-// IRET from a nested task (NT set) outside IA-32e mode and to virtual-8086 mode, which raise #GP here.
+// protected modes, returns to the same and to outer rings, from and to 64-bit code. Deliberately
+// not: IRET from a nested task (NT set) outside IA-32e mode and to virtual-8086 mode, which raise
+// #GP here.
 
 import { AC, AF, CF, DF, ID, IF, IOPL, NT, OF, PF, RF, SF, TF, VM, ZF } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
@@ -38,7 +39,9 @@ export interface FarReturn {
   readonly ret: Fn<'i32'>;
   /** (cpu, operand size) -> fault. */
   readonly iret: Fn<'i32'>;
-  /** (cpu, flags, operand size, CPL): loads the flags that IRET, and POPF, may change in that ring. */
+  /**
+   * (cpu, flags, operand size, CPL): loads the flags that IRET, and POPF, may change in that ring.
+   */
   readonly restoreFlags: Fn<'void'>;
 }
 

@@ -1,7 +1,7 @@
-// JMP and CALL to another code segment, directly or through a call gate: SDM vol. 2 "JMP", "CALL", vol.
-// 3A, 5.8. Modelled: real-address mode, all protected modes, 16-, 32- and 64-bit call gates with stack
-// switch and parameters. Deliberately not: task gates and TSSs as targets, which raise #GP here as no
-// task switch exists yet, and virtual-8086 mode.
+// JMP and CALL to another code segment, directly or through a call gate: SDM vol. 2 "JMP", "CALL",
+// vol. 3A, 5.8. Modelled: real-address mode, all protected modes, 16-, 32- and 64-bit call gates
+// with stack switch and parameters. Deliberately not: task gates and TSSs as targets, which raise
+// #GP here as no task switch exists yet, and virtual-8086 mode.
 
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
@@ -13,6 +13,7 @@ import {
   dplOf,
   gateOffset,
   gateSelector,
+  HIGH_TYPE,
   isNull,
   isPresent,
   rplOf,
@@ -95,8 +96,8 @@ function defineJump(m: ModuleBuilder, parts: FarParts, gate: Fn<'i32'>): Fn<'i32
 }
 
 /**
- * (cpu, gate selector, descriptor) -> fault: checks a call gate; it goes to STAGE.gate, its offset to
- * STAGE.rip.
+ * (cpu, gate selector, descriptor) -> fault: checks a call gate; it goes to STAGE.gate, its offset
+ * to STAGE.rip.
  */
 function defineGate(m: ModuleBuilder, { memory, segments }: FarParts): Fn<'i32'> {
   return m.function('callGate', ['i32', 'i32', 'i64'], 'i32', (f) => {
@@ -124,7 +125,7 @@ function defineGate(m: ModuleBuilder, { memory, segments }: FarParts): Fn<'i32'>
       const highAt = i64.add(call(segments.address, cpu, selector), c64(8));
       const high = f.let(call(memory.loadSystem[8], cpu, highAt));
       faults.check();
-      const typed = i64.ne(i64.and(high, c64(0x1f0000000000n)), c64(0));
+      const typed = i64.ne(i64.and(high, c64(HIGH_TYPE)), c64(0));
       faults.raiseIf(typed, VECTOR.GP, code);
       f.set(offset, i64.or(offset, i64.shl(high, c64(32))));
     });

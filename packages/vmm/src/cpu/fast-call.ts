@@ -1,5 +1,5 @@
-// SYSCALL, SYSRET, SYSENTER and SYSEXIT: SDM vol. 2 and vol. 3A, 5.8.7 and 5.8.8. The segments they load
-// are fixed: no descriptor is read. SYSCALL is for 64-bit code only, as on Intel processors.
+// SYSCALL, SYSRET, SYSENTER and SYSEXIT: SDM vol. 2 and vol. 3A, 5.8.7 and 5.8.8. The segments they
+// load are fixed: no descriptor is read. SYSCALL is for 64-bit code only, as on Intel processors.
 
 import { IF, RF, VM } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, i32, i64, select } from '../wasm/expr.ts';
@@ -88,7 +88,8 @@ function defineSysret(m: ModuleBuilder, modes: Modes, setFlat: Fn<'void'>): Fn<'
     const faults = new Faults(f, cpu);
     faults.raiseIf(i32.eqz(hasBits(control(cpu, S.efer), EFER_SCE)), VECTOR.UD);
     const rip = f.let(i64.load(cpu, gprSlot(RCX)));
-    // The check is before anything changes, so the #GP is in ring 0 with the user's RSP: as on Intel.
+    // The check is before anything changes, so the #GP is in ring 0 with the user's RSP: as on
+    // Intel.
     faults.raiseIf(i32.and(wide, i32.eqz(isCanonical(rip))), VECTOR.GP, 0);
     f.if(i32.eqz(wide), () => f.set(rip, i64.and(rip, c64(0xffffffff))));
     f.store64(cpu, rip, S.rip);
@@ -135,7 +136,8 @@ function defineSysexit(m: ModuleBuilder, setFlat: Fn<'void'>): Fn<'i32'> {
     const mask = f.let(select(wide, c64(-1), c64(0xffffffff)));
     f.store64(cpu, i64.and(rip, mask), S.rip);
     f.store64(cpu, i64.and(rsp, mask), gprSlot(RSP));
-    // From IA32_SYSENTER_CS, the ring-3 selectors are 16 and 24 on for 32-bit code, 32 and 40 for 64.
+    // From IA32_SYSENTER_CS, the ring-3 selectors are 16 and 24 on for 32-bit code, 32 and 40 for
+    // 64.
     const distance = i32.shl(c32(16), wide);
     const cs = f.let(i32.add(selectorAt(cpu, S.sysenterCs, 0), distance));
     const ar = select(wide, c32(AR_FLAT_CODE64), c32(AR_FLAT_CODE32));

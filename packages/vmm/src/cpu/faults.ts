@@ -1,7 +1,7 @@
 // How the helper functions of the system half report faults. A function that can fault returns an
 // i32, non-zero when it has raised one, or a value, in which case S.faultVector tells. Until the
-// fault the function has changed nothing that the guest can see, but for accessed bits and for stack
-// memory beyond the stack pointer.
+// fault the function has changed nothing that the guest can see, but for accessed bits and for
+// stack memory beyond the stack pointer.
 
 import { c32, call, type Expr, type Fn, type I32, i32 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
@@ -13,7 +13,9 @@ export const NO_FAULT = -1;
 /** 1 when a memory access or another helper has left a fault or an exit. */
 export const faulted = (cpu: I32): I32 => i32.ne(i32.load(cpu, S.faultVector), c32(NO_FAULT));
 
-/** Emits the faults of one function: every method leaves the function with `failure` if it faults. */
+/**
+ * Emits the faults of one function: every method leaves the function with `failure` if it faults.
+ */
 export class Faults {
   private readonly f: FunctionBuilder;
   private readonly cpu: I32;

@@ -1,7 +1,8 @@
-// IN, OUT, INS and OUTS: SDM vol. 1, chapter 19, vol. 2. The processor has no ports: after the privilege
-// checks (IOPL, I/O permission bitmap) and, for INS and OUTS, those of memory, the instruction leaves to
-// the monitor, once for each element. S.exitPort, exitSize, exitFlags and exitData describe it; RIP is
-// still at the instruction. `advance` then makes it done but for the value read, `finish` gives that.
+// IN, OUT, INS and OUTS: SDM vol. 1, chapter 19, vol. 2. The processor has no ports: after the
+// privilege checks (IOPL, I/O permission bitmap) and, for INS and OUTS, those of memory, the
+// instruction leaves to the monitor, once for each element. S.exitPort, exitSize, exitFlags and
+// exitData describe it; RIP is still at the instruction. `advance` then makes it done but for the
+// value read, `finish` gives that.
 
 import { DF } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
@@ -38,7 +39,9 @@ import {
 export interface IoRuntime {
   /** (cpu, port, bytes) -> fault: #GP(0) unless the program may use these ports. */
   readonly permission: Fn<'i32'>;
-  /** (cpu): after an I/O exit: steps the string's pointer and count, and RIP past the instruction. */
+  /**
+   * (cpu): after an I/O exit: steps the string's pointer and count, and RIP past the instruction.
+   */
   readonly advance: Fn<'void'>;
   /** (cpu, data): after {@link advance}: gives IN and INS their value; nothing for OUT and OUTS. */
   readonly finish: Fn<'void'>;
@@ -194,7 +197,9 @@ function addressLog(x: Context): I32 {
   return i32.add(c32(1), i32.add(over16, over32));
 }
 
-/** One element of INS or OUTS: `element` checks its memory and says where it is or what it holds. */
+/**
+ * One element of INS or OUTS: `element` checks its memory and says where it is or what it holds.
+ */
 function stringIo(x: Context, direction: number, element: () => void): void {
   const { f, cpu } = x;
   const rep = x.variant.rep === 0 ? 0 : EXIT_REP;

@@ -1,6 +1,7 @@
-// What follows from the control registers, CS, SS and RFLAGS, and is kept ready for the interpreter:
-// the size of code and of the stack pointer, the segment bases in effect, which floating-point units
-// trap, the TLB in use, whether to go step by step. Whoever changes one of the sources calls here.
+// What follows from the control registers, CS, SS and RFLAGS, and is kept ready for the
+// interpreter: the size of code and of the stack pointer, the segment bases in effect, which
+// floating-point units trap, the TLB in use, whether to go step by step. Whoever changes one of the
+// sources calls here.
 
 import { RF, STATUS_FLAGS, TF } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, i32, i64 } from '../wasm/expr.ts';
@@ -36,8 +37,8 @@ import {
 } from './state.ts';
 
 /**
- * Offset in a segment's cache of its base as loaded, 32 bits, for ES, CS, SS and DS: 64-bit code does
- * not use it (SLOT.segmentBase is 0 there), but a return to compatibility mode finds it again.
+ * Offset in a segment's cache of its base as loaded, 32 bits, for ES, CS, SS and DS: 64-bit code
+ * does not use it (SLOT.segmentBase is 0 there), but a return to compatibility mode finds it again.
  */
 export const SEGMENT_BASE = 12;
 
@@ -46,7 +47,7 @@ const FETCH_MODE_USER = 0x468;
 const FETCH_MODE_SUPERVISOR = 0x46c;
 
 /** RFLAGS bits that exist: all but reserved ones and those of virtual-8086 mode. */
-export const FLAGS_MASK = 0x257fd5;
+const FLAGS_MASK = 0x257fd5;
 
 /** The functions that keep derived state. */
 export interface Modes {

@@ -1,6 +1,6 @@
-// Model-specific registers: SDM vol. 4, chapter 2.1 (architectural MSRs). Those that are part of the
-// processor's state are here. All others are the monitor's to answer: identification and capabilities,
-// the paravirtual clock, and what to do about a register that does not exist.
+// Model-specific registers: SDM vol. 4, chapter 2.1 (architectural MSRs). Those that are part of
+// the processor's state are here. All others are the monitor's to answer: identification and
+// capabilities, the paravirtual clock, and what to do about a register that does not exist.
 
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';

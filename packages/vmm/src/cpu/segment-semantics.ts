@@ -1,5 +1,5 @@
-// Semantics of segment registers and descriptor tables: MOV, POP and LDS, LLDT to VERW, ARPL, SGDT to
-// LIDT, SWAPGS and the FS and GS bases. SDM vol. 2.
+// Semantics of segment registers and descriptor tables: MOV, POP and LDS, LLDT to VERW, ARPL, SGDT
+// to LIDT, SWAPGS and the FS and GS bases. SDM vol. 2.
 
 import { ZF } from '../isa/flags.ts';
 import { c32, c64, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';

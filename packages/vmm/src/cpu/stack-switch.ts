@@ -1,5 +1,6 @@
-// Where an inner ring's stack comes from: the TSS (SDM vol. 3A, 5.8.5, 6.14.5, 8.2.1, 8.7). A 64-bit TSS
-// holds stack pointers only, and the interrupt stack table; 32- and 16-bit ones hold SS as well.
+// Where an inner ring's stack comes from: the TSS (SDM vol. 3A, 5.8.5, 6.14.5, 8.2.1, 8.7). A
+// 64-bit TSS holds stack pointers only, and the interrupt stack table; 32- and 16-bit ones hold SS
+// as well.
 
 import { c32, call, type Fn, type I32, i32, i64, select } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
@@ -30,8 +31,8 @@ import {
 /** Functions that stage the stack of the privilege level in STAGE.cpl. */
 export interface StackSwitch {
   /**
-   * (cpu, slot, ext) -> fault: stages RSP from slot `slot` of the 64-bit TSS: 0..2 for RSP0..2, 4..10
-   * for IST1..7 (the slots of the TSS from offset 4 on, 8 bytes each).
+   * (cpu, slot, ext) -> fault: stages RSP from slot `slot` of the 64-bit TSS: 0..2 for RSP0..2,
+   * 4..10 for IST1..7 (the slots of the TSS from offset 4 on, 8 bytes each).
    */
   readonly pointer64: Fn<'i32'>;
   /** (cpu, ext) -> fault: stages SS and SP from the 32- or 16-bit TSS. */

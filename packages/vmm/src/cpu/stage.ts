@@ -1,6 +1,6 @@
-// The transaction that far transfers, returns and event delivery build up: the code and stack segment,
-// instruction and stack pointer, and privilege they are about to load. It lies in S.scratch. Nothing of
-// it is architectural until `commit`, so that any check on the way may fault.
+// The transaction that far transfers, returns and event delivery build up: the code and stack
+// segment, instruction and stack pointer, and privilege they are about to load. It lies in
+// S.scratch. Nothing of it is architectural until `commit`, so that any check on the way may fault.
 
 import { c32, type Fn, type I32, i32, i64 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';

@@ -1,5 +1,6 @@
-// LDTR and TR, and what protected-mode programs may ask about descriptors: SDM vol. 2, "LLDT", "LTR",
-// "LAR", "LSL", "VERR/VERW". In IA-32e mode system descriptors have 16 bytes (vol. 3A, 7.2.3, 8.2.2).
+// LDTR and TR, and what protected-mode programs may ask about descriptors: SDM vol. 2, "LLDT",
+// "LTR", "LAR", "LSL", "VERR/VERW". In IA-32e mode system descriptors have 16 bytes (vol. 3A,
+// 7.2.3, 8.2.2).
 
 import { c32, c64, call, type Fn, type I32, i32, i64, select } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
@@ -9,6 +10,7 @@ import {
   descriptorBase,
   descriptorLimit,
   dplOf,
+  HIGH_TYPE,
   isCode,
   isConforming,
   isNull,
@@ -41,11 +43,13 @@ export interface SystemSegments {
   readonly loadLdt: Fn<'i32'>;
   readonly loadTask: Fn<'i32'>;
   /**
-   * (cpu, selector, types) -> fault: LAR and LSL. `types` has a bit for each system type allowed. The
-   * descriptor goes to S.scratch (i64), 0 when there is none that the program may see.
+   * (cpu, selector, types) -> fault: LAR and LSL. `types` has a bit for each system type allowed.
+   * The descriptor goes to S.scratch (i64), 0 when there is none that the program may see.
    */
   readonly inspect: Fn<'i32'>;
-  /** (cpu, selector, write) -> fault: VERR and VERW; the answer, 0 or 1, goes to S.scratch (i32). */
+  /**
+   * (cpu, selector, write) -> fault: VERR and VERW; the answer, 0 or 1, goes to S.scratch (i32).
+   */
   readonly verify: Fn<'i32'>;
 }
 
@@ -95,9 +99,6 @@ function defineHighHalf(m: ModuleBuilder, memory: MemoryRuntime, segments: Segme
     f.return(call(memory.loadSystem[8], cpu, i64.add(address, c64(8))));
   });
 }
-
-/** The type field of the second half, which must be zero. */
-const HIGH_TYPE = 0x1f0000000000n;
 
 /** (cpu, selector, types) -> a present system descriptor of the GDT; S.faultVector tells. */
 function defineRead(m: ModuleBuilder, segments: Segments): Fn<'i64'> {
@@ -186,8 +187,8 @@ function defineLoadTask(
 }
 
 /**
- * (cpu, selector) -> the descriptor, or 0 for a null selector or one beyond its table: no fault, but
- * for the page faults of reading the table.
+ * (cpu, selector) -> the descriptor, or 0 for a null selector or one beyond its table: no fault,
+ * but for the page faults of reading the table.
  */
 function defineLook(m: ModuleBuilder, segments: Segments): Fn<'i64'> {
   return m.function('lookDescriptor', ['i32', 'i32'], 'i64', (f) => {

@@ -1,5 +1,5 @@
-// Semantics of what changes code segment or privilege: far transfers, software interrupts, system calls
-// and their returns; and of instructions that are undefined on this processor.
+// Semantics of what changes code segment or privilege: far transfers, software interrupts, system
+// calls and their returns; and of instructions that are undefined on this processor.
 
 import { c32, c64, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';

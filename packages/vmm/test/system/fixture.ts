@@ -1,7 +1,8 @@
-// The system half of the processor alone, for tests: its helper functions in a module of their own, on
-// the real memory functions, with a state and guest RAM that tests fill by hand.
+// The system half of the processor alone, for tests: its helper functions in a module of their own,
+// on the real memory functions, with a state and guest RAM that tests fill by hand.
 //
-// Guest-physical memory is 2 MiB at RAM. Paging is off at first; `enterLongMode` maps it one to one.
+// Guest-physical memory is 2 MiB at RAM. Paging is off at first; `enterLongMode` maps it one to
+// one.
 
 import { defineMmu, type Mmu } from '../../src/cpu/mmu.ts';
 import { LEAF_ENTRIES, PhysicalMap } from '../../src/cpu/physical-map.ts';
@@ -142,7 +143,9 @@ export class SystemFixture {
     this.set64(8 * n, BigInt(value));
   }
 
-  /** The fault that the last helper has raised: [vector] or [vector, error code]; then it is taken. */
+  /**
+   * The fault that the last helper has raised: [vector] or [vector, error code]; then it is taken.
+   */
   takeFault(): number[] | null {
     const vector = this.get32(S.faultVector);
     if (vector === -1) return null;
@@ -223,7 +226,9 @@ export function descriptor(base: number, limit: number, access: number, flags: n
   );
 }
 
-/** A gate of 8 bytes (the first half of one of 16): `low` is bits 39:32: IST, or parameter count. */
+/**
+ * A gate of 8 bytes (the first half of one of 16): `low` is bits 39:32: IST, or parameter count.
+ */
 export function gate(selector: number, offset: number, access: number, low = 0): bigint {
   const o = BigInt(offset);
   return (
