@@ -15,6 +15,7 @@ import type { Modes } from './modes.ts';
 import type { Msrs } from './msr.ts';
 import type { Segments } from './segments.ts';
 import type { SseRuntime } from './sse-runtime.ts';
+import type { X87Runtime } from './x87-runtime.ts';
 import type { SystemSegments } from './system-segments.ts';
 
 type BySize<T> = Readonly<Record<Size, T>>;
@@ -115,4 +116,6 @@ export interface Runtime {
   readonly host: HostRuntime;
   /** Vector instructions; sse-runtime.ts. */
   readonly sse: SseRuntime;
+  /** The x87 FPU; x87-runtime.ts. */
+  readonly x87: X87Runtime;
 }

@@ -107,12 +107,18 @@ const formatOfPrecision = (fcw: I32): I32 => {
   return i32.or(c32(FORMAT_EXTENDED), select(pc, below64, c32(40)));
 };
 
+/** Takes back the DE of an operand, perhaps of its conversion, for something that goes before it. */
+function withdrawDenormal(s: SoftFloatScratch, f: FunctionBuilder): void {
+  const cpu = f.param(0, 'i32');
+  f.store32(cpu, i32.and(i32.load(cpu, s.flags), c32(~DE)), s.flags);
+}
+
 function defineNan(m: ModuleBuilder, s: SoftFloatScratch, r: Rounding): Fn<'i64'> {
   return m.function('f80Nan', ['i32', ...F80, ...F80], 'i64', (f) => {
     const cpu = f.param(0, 'i32');
     const a = f80Param(f, 1);
     const b = f80Param(f, 3);
-    f.store32(cpu, i32.and(i32.load(cpu, s.flags), c32(~DE)), s.flags);
+    withdrawDenormal(s, f);
     f.if(i32.or(isUnsupported(a), isUnsupported(b)), () =>
       f.return(call(r.invalid, cpu, c32(FORMAT_F80))),
     );
@@ -154,9 +160,9 @@ function defineBinary(
     const x = unpack80(f, a);
     const y = unpack80(f, b);
     const denormal = i32.or(isDenormal80(a), isDenormal80(b));
+    f.if(denormal, () => raise(s, f, c32(DE)));
     // A division by zero goes before a denormal dividend (SDM vol. 1, 4.9.2).
-    const counts = name === 'Divide' ? isNonzero(y.sig) : c32(1);
-    f.if(i32.and(denormal, counts), () => raise(s, f, c32(DE)));
+    if (name === 'Divide') f.if(i64.eqz(y.sig), () => withdrawDenormal(s, f));
     const sign = name === 'Subtract' ? i32.xor(y.sign, c32(1)) : y.sign;
     const control = controlOfFcw(fcw);
     const format = formatOfPrecision(fcw);
@@ -183,11 +189,10 @@ function defineSqrt(
 
 function defineCompare(m: ModuleBuilder, s: SoftFloatScratch): Fn<'i32'> {
   return m.function('f80Compare', ['i32', ...F80, ...F80, 'i32'], 'i32', (f) => {
-    const cpu = f.param(0, 'i32');
     const a = f80Param(f, 1);
     const b = f80Param(f, 3);
     f.if(i32.or(isNotNumber(a), isNotNumber(b)), () => {
-      f.store32(cpu, i32.and(i32.load(cpu, s.flags), c32(~DE)), s.flags);
+      withdrawDenormal(s, f);
       const signalling = (x: F80Operand): I32 =>
         i32.or(isUnsupported(x), i32.and(isNan80(x), isSignalling80(x)));
       const invalid = i32.or(f.param(5, 'i32'), i32.or(signalling(a), signalling(b)));
