@@ -1,8 +1,8 @@
 // The AES instructions: FIPS 197; SDM vol. 2, AESDEC to AESKEYGENASSIST.
 //
-// A state is a vector, byte r + 4c its row r and column c. The S-box is looked up without memory, hence
-// in constant time: sixteen swizzles, one for each row of the table, of which one gives the byte and
-// the others zero.
+// A state is a vector, byte r + 4c its row r and column c. The S-box is looked up without memory,
+// hence in constant time: sixteen swizzles, one for each row of the table, of which one gives the
+// byte and the others zero.
 
 import { c32, call, type Fn, type V128 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';

@@ -1,9 +1,10 @@
 // Arithmetic on polynomials over GF(2): PCLMULQDQ and CRC32; and POPCNT, the other instruction that
 // counts bits. SDM vol. 2; CRC32C is RFC 3720, appendix B.4.
 //
-// Products without carries are made of integer products: of every fourth bit alone, so that the carries
-// of a sum of up to 15 terms stay in the three bits between, where a mask removes them. (In the low 64
-// bits of a product only the topmost sum can have 16 terms, and its carry leaves the word.)
+// Products without carries are made of integer products: of every fourth bit alone, so that the
+// carries of a sum of up to 15 terms stay in the three bits between, where a mask removes them.
+// (In the low 64 bits of a product only the topmost sum can have 16 terms, and its carry leaves
+// the word.)
 
 import { c32, c64, call, type Fn, type I64, i32, i64, select, type V128 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
@@ -21,20 +22,20 @@ export interface PolynomialRuntime {
 }
 
 /** Every fourth bit, from bit `first` on. */
-const FOURTH = (first: number): I64 => c64(0x1111_1111_1111_1111n << BigInt(first));
+const everyFourth = (first: number): I64 => c64(0x1111_1111_1111_1111n << BigInt(first));
 
 /** (a, b) -> the low 64 bits of the carry-less product. */
 function defineMultiplyLow(m: ModuleBuilder): Fn<'i64'> {
   return m.function('polynomialLow', ['i64', 'i64'], 'i64', (f) => {
     const parts = (value: I64): I64[] =>
-      [0, 1, 2, 3].map((first) => f.let(i64.and(value, FOURTH(first))));
+      [0, 1, 2, 3].map((first) => f.let(i64.and(value, everyFourth(first))));
     const a = parts(f.param(0, 'i64'));
     const b = parts(f.param(1, 'i64'));
     const sums = [0, 1, 2, 3].map((first) => {
       const terms = a.map((part, i) => i64.mul(part, b[(first - i) & 3]));
       return i64.and(
         terms.reduce((sum, term) => i64.xor(sum, term)),
-        FOURTH(first),
+        everyFourth(first),
       );
     });
     f.return(sums.reduce((sum, part) => i64.or(sum, part)));
@@ -91,9 +92,9 @@ const setBits = (value: bigint): number[] =>
 
 /**
  * The remainder of message times x^32 by the CRC polynomial. In the bit-reversed form division is
- * multiplication by the inverse power series: quotient = message / P modulo z^64; then quotient times
- * P is the message again in the low 64 bits, and above them the remainder. Both factors are constants,
- * so each product is a sum of shifted copies.
+ * multiplication by the inverse power series: quotient = message / P modulo z^64; then quotient
+ * times P is the message again in the low 64 bits, and above them the remainder. Both factors are
+ * constants, so each product is a sum of shifted copies.
  */
 function defineCrc32c(m: ModuleBuilder): Fn<'i32'> {
   const sum = (f: FunctionBuilder, terms: readonly I64[]): I64 =>

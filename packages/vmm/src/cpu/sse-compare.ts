@@ -1,8 +1,8 @@
 // Comparisons of SSE: CMPPS to CMPSD and UCOMISS to COMISD. SDM
 // vol. 2; vol. 1, table 4-7 and 11.5.2.1 (which NaNs are invalid operands).
 //
-// Fast paths take operands that are neither NaN nor denormal: with these no flag is ever set, and of
-// MXCSR only DAZ matters. The rest goes out of line (sse-float-slow.ts).
+// Fast paths take operands that are neither NaN nor denormal: with these no flag is ever set, and
+// of MXCSR only DAZ matters. The rest goes out of line (sse-float-slow.ts).
 
 import { c32, call, type Expr, type I32, i32, type V128 } from '../wasm/expr.ts';
 import { v128 } from '../wasm/simd.ts';

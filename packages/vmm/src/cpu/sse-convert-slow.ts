@@ -1,7 +1,8 @@
 // SSE conversions out of line, every case. SDM vol. 2, CVTDQ2PD to CVTTSS2SI; vol. 1, 11.5.2.
 //
 // A value that does not fit its integer becomes the integer indefinite, 80..0h, with IE. As in
-// sse-float-slow.ts a function writes its result and returns 0, or raises the exception and returns 1.
+// sse-float-slow.ts a function writes its result and returns 0, or raises the exception and
+// returns 1.
 
 import { c32, call, type Expr, type Fn, type I32, i32, i64, type V128 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
@@ -32,7 +33,10 @@ export interface ConvertRuntime {
     readonly integerToSingle: Fn<'i32'>;
     readonly integerToDouble: Fn<'i32'>;
   };
-  /** (cpu, a bits, truncate): the integer, of 4 or 8 bytes, is left in S.fpResult. Truncate: 0 or 1. */
+  /**
+   * (cpu, a bits, truncate): the integer, of 4 or 8 bytes, is left in S.fpResult. Truncate: 0 or
+   * 1.
+   */
   readonly integer: Readonly<Record<'single' | 'double', Readonly<Record<4 | 8, Fn<'i32'>>>>>;
 }
 

@@ -1,11 +1,11 @@
-// Conversions of SSE and SSE2: between integers, single and double precision, in general, MMX and XMM
-// registers. SDM vol. 2, CVTDQ2PD to CVTTSS2SI.
+// Conversions of SSE and SSE2: between integers, single and double precision, in general, MMX and
+// XMM registers. SDM vol. 2, CVTDQ2PD to CVTTSS2SI.
 //
-// The fast path is WebAssembly's conversion, taken when its result is exact, or when inexactness shows
-// nowhere (sse-float.ts) and the rounding is the one wanted. The rest is out of line.
+// The fast path is WebAssembly's conversion, taken when its result is exact, or when inexactness
+// shows nowhere (sse-float.ts) and the rounding is the one wanted. The rest is out of line.
 //
-// MMX forms take a pending x87 exception and make the x87 stack's registers all used. CVTPI2PD with a
-// memory operand does neither: it does not touch an MMX register.
+// MMX forms take a pending x87 exception and make the x87 stack's registers all used. CVTPI2PD
+// with a memory operand does neither: it does not touch an MMX register.
 
 import { c32, c64, f32, f64, type I32, type I64, i32, i64, type V128 } from '../wasm/expr.ts';
 import { f32x4, f64x2, i32x4, i64x2, v128 } from '../wasm/simd.ts';
@@ -230,8 +230,8 @@ const toXmm =
     x.f.storeV128(x.xmmAddress(0), converted(x, sourceVector(x, 1), convert));
 
 /**
- * CVTPS2PI, CVTPD2PI and their truncating forms: two lanes to an MMX register. Here and in CVTPI2PS the
- * x87 stack is the MMX unit's already when a SIMD exception is raised.
+ * CVTPS2PI, CVTPD2PI and their truncating forms: two lanes to an MMX register. Here and in
+ * CVTPI2PS the x87 stack is the MMX unit's already when a SIMD exception is raised.
  */
 const toMmx =
   (convert: Convert): Semantic =>

@@ -1,8 +1,8 @@
 // SIMD floating-point exceptions: SDM vol. 1, 11.5; vol. 3A, 6.15 (#XM) and 13.5 (OSXMMEXCPT).
 //
 // The software floating point collects the flags of all lanes of an instruction in S.fpFlags; then
-// `settle` decides. An instruction with an unmasked exception writes nothing but MXCSR's flags. If an
-// operand already brings one (invalid, denormal, divide by zero) no lane is computed: overflow,
+// `settle` decides. An instruction with an unmasked exception writes nothing but MXCSR's flags. If
+// an operand already brings one (invalid, denormal, divide by zero) no lane is computed: overflow,
 // underflow and precision of the others are not flagged.
 
 import { c32, call, type Fn, type I32, i32, i64, select } from '../wasm/expr.ts';
@@ -45,8 +45,8 @@ export const mxcsrIs = (cpu: I32, mask: number, value: number): I32 =>
   i32.eq(i32.and(mxcsr(cpu), c32(mask)), c32(value));
 
 /**
- * 1 when WebAssembly's arithmetic is SSE's but for the flags, and of these PE does not matter: round
- * to nearest, denormals as they are, everything masked, PE set already.
+ * 1 when WebAssembly's arithmetic is SSE's but for the flags, and of these PE does not matter:
+ * round to nearest, denormals as they are, everything masked, PE set already.
  */
 export const roundsAsHost = (cpu: I32): I32 =>
   mxcsrIs(cpu, MXCSR_FTZ | MXCSR_RC | MXCSR_MASKS | MXCSR_DAZ | MXCSR_PE, MXCSR_MASKS | MXCSR_PE);

@@ -56,7 +56,9 @@ export interface FloatRuntime {
   /** (cpu, destination, a v128, imm); (cpu, destination, a bits, imm) */
   readonly packedRound: Fn<'i32'>;
   readonly scalarRound: Fn<'i32'>;
-  /** (cpu, a bits, b bits, signalling) -> RFLAGS bits ZF, PF, CF, or -1 when it has raised a fault. */
+  /**
+   * (cpu, a bits, b bits, signalling) -> RFLAGS bits ZF, PF, CF, or -1 when it has raised a fault.
+   */
   readonly relation: Fn<'i32'>;
   /** (cpu, destination, b v128, imm): DPPS, DPPD. */
   readonly dotProduct: Fn<'i32'>;
@@ -252,10 +254,10 @@ function defineUnary<B extends BitsType>(
 }
 
 /**
- * DPPS, DPPD: products of the lanes that bits 7:4 of the immediate choose, +0 for the others; sums of
- * neighbours, then of those; the total in the lanes that bits 3:0 choose. The exceptions of each of
- * these stages are decided before the next. Processors add in every lane, in the last sum the lane's own
- * term first, before that its partner's, which shows when there are several NaNs.
+ * DPPS, DPPD: products of the lanes that bits 7:4 of the immediate choose, +0 for the others; sums
+ * of neighbours, then of those; the total in the lanes that bits 3:0 choose. The exceptions of
+ * each of these stages are decided before the next. Processors add in every lane, in the last sum
+ * the lane's own term first, before that its partner's, which shows when there are several NaNs.
  */
 function defineDotProduct<B extends BitsType>(t: Format<B>): Fn<'i32'> {
   const { m, scalar, packed, soft } = t;

@@ -1,5 +1,5 @@
-// Single and double precision as WebAssembly handles them: a pair of vocabularies, so that semantics
-// are written once for PS and PD, SS and SD. SDM vol. 1, 4.2.2 and 4.8.3 (encodings).
+// Single and double precision as WebAssembly handles them: a pair of vocabularies, so that
+// semantics are written once for PS and PD, SS and SD. SDM vol. 1, 4.2.2 and 4.8.3 (encodings).
 //
 // Scalars are handled as their bits; a float appears only between two operations.
 

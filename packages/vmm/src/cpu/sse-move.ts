@@ -95,8 +95,9 @@ function forEachBit(x: Context, mask: I32, body: (bit: I32) => void): void {
 }
 
 /**
- * MASKMOVDQU, MASKMOVQ: stores the bytes of op0 whose bytes in op1 are negative at seg:rDI. The first and the last byte to store are probed first, so that a fault
- * leaves memory as it was; bytes not stored do not fault, and with none there is no access at all.
+ * MASKMOVDQU, MASKMOVQ: stores the bytes of op0 whose bytes in op1 are negative at seg:rDI. The
+ * first and the last byte to store are probed first, so that a fault leaves memory as it was;
+ * bytes not stored do not fault, and with none there is no access at all.
  */
 const maskedStore: Semantic = (x) => {
   const { f } = x;

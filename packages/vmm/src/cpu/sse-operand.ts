@@ -1,9 +1,10 @@
-// Operands of the vector instructions: XMM and MMX registers, and memory of their sizes. SDM vol. 2A,
-// 3.1.1.3 (operand notation); vol. 1, 9.5 and 9.6 (MMX and the x87 state); vol. 3A, 2.3 and 6.15.
+// Operands of the vector instructions: XMM and MMX registers, and memory of their sizes. SDM vol.
+// 2A, 3.1.1.3 (operand notation); vol. 1, 9.5 and 9.6 (MMX and the x87 state); vol. 3A, 2.3 and
+// 6.15.
 //
 // The semantics of MMX and SSE share their operations: an MMX operand is handled as a vector whose
 // upper half does not count. Rules that hold for all of them are kept here:
-//  - A 128-bit memory operand must be aligned to 16 bytes, or #GP(0), unless the row says otherwise.
+//  - A 128-bit memory operand must be aligned to 16 bytes, or #GP(0), if the row says so.
 //  - An MMX instruction takes a pending x87 exception first (#MF), and leaves the x87 stack with
 //    TOP = 0 and every register in use; the exponent word of a register that it writes is all ones.
 
@@ -64,7 +65,13 @@ export function source128(x: Context, i: number): V128 {
   return x.f.let(v128.load(x.xmmAddress(i)));
 }
 
-/** The low `bytes` bytes of operand `i`, an XMM register or so many bytes of memory, zero-extended. */
+/**
+
+ * The low `bytes` bytes of operand `i`, an XMM register or so many bytes of memory,
+
+ * zero-extended.
+
+ */
 export function sourceScalar(x: Context, i: number, bytes: 2 | 4 | 8): I64 {
   if (x.inMemory(i)) return x.f.let(x.load(bytes, x.linearAddress(bytes, false)));
   const address = isMmx(x, i) ? x.mmAddress(i) : x.xmmAddress(i);
@@ -190,8 +197,8 @@ export const joinHalves = (low: V128, high: V128): V128 =>
 export const splat32 = (value: I32): V128 => i32x4.splat(value);
 
 /**
- * Sets the status flags of PTEST, UCOMISS, POPCNT and their like: OF, SF and AF are clear, the others
- * are 0 or 1 as given.
+ * Sets the status flags of PTEST, UCOMISS, POPCNT and their like: OF, SF and AF are clear, the
+ * others are 0 or 1 as given.
  */
 export function setCompareFlags(x: Context, zf: I32, pf: I32, cf: I32): void {
   const zero = x.f.let(zf);

@@ -1,5 +1,5 @@
-// Single and double precision as the semantics of SSE see them: the vocabularies of sse-format.ts, the
-// out-of-line functions, and what all fast paths ask of MXCSR.
+// Single and double precision as the semantics of SSE see them: the vocabularies of sse-format.ts,
+// the out-of-line functions, and what all fast paths ask of MXCSR.
 
 import type { Expr, I32, V128 } from '../wasm/expr.ts';
 import type { Context } from './context.ts';

@@ -1,5 +1,6 @@
-// RCPPS, RCPSS, RSQRTPS, RSQRTSS: approximations, without rounding control and exceptions. SDM vol. 2
-// bounds the relative error by 1.5 x 2^-12; here they are bit for bit what Intel's processors give.
+// RCPPS, RCPSS, RSQRTPS, RSQRTSS: approximations, without rounding control and exceptions. SDM
+// vol. 2 bounds the relative error by 1.5 x 2^-12; here they are bit for bit what Intel's
+// processors give.
 //
 // Those look the result up by the leading bits of the fraction, 11 for the reciprocal, 10 and the
 // exponent's parity for the root. The tables need not be kept: each entry is the function of the

@@ -1,8 +1,9 @@
 // ROUNDSS, ROUNDSD, ROUNDPS, ROUNDPD. SDM vol. 2, ROUNDPD, figure 4-24: bits 1:0 of the immediate
 // are the rounding control, unless bit 2 takes MXCSR's; bit 3 suppresses the precision exception.
 //
-// The fast path takes finite operands. WebAssembly's four roundings are exact; what is left is PE: it
-// does not matter when suppressed, masked and set already, or when the result equals the operand.
+// The fast path takes finite operands. WebAssembly's four roundings are exact; what is left is PE:
+// it does not matter when suppressed, masked and set already, or when the result equals the
+// operand.
 
 import { c32, constant32, type Expr, type I32, i32, select, type V128 } from '../wasm/expr.ts';
 import { v128 } from '../wasm/simd.ts';

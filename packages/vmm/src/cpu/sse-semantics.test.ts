@@ -1,6 +1,6 @@
-// MMX and SSE against the host processor, register forms: results, MXCSR, RFLAGS, the x87 state that
-// MMX shares, SIMD exceptions masked and unmasked. Memory forms, faults of memory and other modes are
-// the whole processor's matter, and tested with it.
+// MMX and SSE against the host processor, register forms: results, MXCSR, RFLAGS, the x87 state
+// that MMX shares, SIMD exceptions masked and unmasked. Memory forms, faults of memory and other
+// modes are the whole processor's matter, and tested with it.
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
@@ -92,6 +92,20 @@ describe.skipIf(unavailable !== undefined)(`the host's processor${unavailable ??
       });
     }
   });
+});
+
+test('an unmasked exception is #UD without CR4.OSXMMEXCPT (SDM vol. 3A, 2.5)', () => {
+  const target = new RegisterTarget(tested, sseSemantics, withSse(softFloat));
+  target.cr4 = 0n;
+  const fx = quietFx();
+  const view = new DataView(fx.buffer);
+  view.setUint32(Fx.mxcsr, 0, true);
+  view.setFloat32(Fx.xmm, Number.POSITIVE_INFINITY, true);
+  target.load(makeVector(64, [0xf3, 0x0f, 0x5c, 0xc0], { fx })); // subss xmm0, xmm0
+  const { trap, fx: after } = target.run();
+  expect(trap).toBe(6);
+  expect(new DataView(after.buffer).getFloat32(Fx.xmm, true)).toBe(Number.POSITIVE_INFINITY);
+  expect(new DataView(after.buffer).getUint32(Fx.mxcsr, true)).toBe(1); // IE
 });
 
 describe('the fast path', () => {

@@ -1,8 +1,8 @@
 // PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM: SDM vol. 2, and 4.1 of vol. 2B (imm8 control byte).
 //
-// The comparisons of each element of one operand with each of the other are made a row at a time: one
-// element of op0, copied to all lanes, against all of op1. Lanes beyond a string's end are handled as
-// bits of masks.
+// The comparisons of each element of one operand with each of the other are made a row at a time:
+// one element of op0, copied to all lanes, against all of op1. Lanes beyond a string's end are
+// handled as bits of masks.
 
 import {
   c32,
@@ -25,7 +25,7 @@ import { RAX, RCX, RDX, S } from './state.ts';
 
 /** The functions of this file. */
 export interface StringRuntime {
-  /** (op0 v128, op1 v128, length of op0, length of op1, imm) -> IntRes2, for bytes and for words. */
+  /** (op0 v128, op1 v128, length of op0, length of op1, imm) -> IntRes2, by elements. */
   readonly compareBytes: Fn<'i32'>;
   readonly compareWords: Fn<'i32'>;
   /** (vector) -> the number of elements before the first that is zero. */

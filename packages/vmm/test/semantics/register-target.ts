@@ -1,6 +1,6 @@
-// Runs vectors on semantics alone, without the rest of the processor: register forms in 64-bit code,
-// one WebAssembly function for each, no memory, no decoder cache, no event delivery. So an error in a
-// semantic function shows as that, and thousands of cases take a second.
+// Runs vectors on semantics alone, without the rest of the processor: register forms in 64-bit
+// code, one WebAssembly function for each, no memory, no decoder cache, no event delivery. So an
+// error in a semantic function shows as that, and thousands of cases take a second.
 
 import type { SemanticTable, Size } from '../../src/cpu/context.ts';
 import { type Flow, HANDLER_PARAMS } from '../../src/cpu/flow.ts';
@@ -43,6 +43,8 @@ export class RegisterTarget implements SiliconTarget {
   private readonly decoder = new Decoder();
   private readonly instruction: Instruction = createInstruction();
   private vector: SiliconVector | undefined;
+  /** CR4 of the vectors to come. */
+  cr4: bigint = CR4_OSXMMEXCPT;
 
   /** `define` defines in the module what the semantics call. */
   constructor(
@@ -113,7 +115,7 @@ export class RegisterTarget implements SiliconTarget {
     view.setUint16(CPU + S.fsw, status, true);
     view.setUint8(CPU + S.ftw, fx.getUint8(Fx.ftw));
     view.setUint32(CPU + S.mxcsr, fx.getUint32(Fx.mxcsr, true), true);
-    view.setBigUint64(CPU + S.cr4, CR4_OSXMMEXCPT, true);
+    view.setBigUint64(CPU + S.cr4, this.cr4, true);
     view.setInt32(CPU + S.faultVector, NO_FAULT, true);
     this.exports.unpack(CPU, vector.rflags);
     this.fillRecord();

@@ -1,5 +1,5 @@
-// Vectors for vector instructions: the generator's register forms in 64-bit code, of which many have an
-// MXCSR under which the fast paths of SSE are taken, and operands at the edges of those.
+// Vectors for vector instructions: the generator's register forms in 64-bit code, of which many
+// have an MXCSR under which the fast paths of SSE are taken, and operands at the edges of those.
 
 import type { Row } from '../../src/isa/row.ts';
 import type { SiliconVector } from '../silicon/format.ts';
@@ -40,13 +40,13 @@ export function casesOf(form: Form, count: number): GeneratedVector[] {
 
 /** Exponents at which a conversion or a rounding changes its ways. */
 const EXPONENTS: readonly number[] = [
-  -150, -149, -127, -126, -125, -2, -1, 0, 1, 22, 23, 24, 25, 30, 31, 32, 51, 52, 53, 54, 62, 63, 64,
-  126, 127, 128,
+  -150, -149, -127, -126, -125, -2, -1, 0, 1, 22, 23, 24, 25, 30, 31, 32, 51, 52, 53, 54, 62, 63,
+  64, 126, 127, 128,
 ]; // biome-ignore format: a list
 
 /**
- * Fills the XMM registers with one kind of number: powers of two and their neighbours, or two groups
- * whose products (or quotients) are at the edge of underflow or overflow.
+ * Fills the XMM registers with one kind of number: powers of two and their neighbours, or two
+ * groups whose products (or quotients) are at the edge of underflow or overflow.
  */
 function fillWithEdges(fx: Uint8Array, random: Random): void {
   const view = new DataView(fx.buffer, Fx.xmm);
