@@ -4,8 +4,9 @@
 // The fast path is WebAssembly's conversion, taken when its result is exact, or when inexactness
 // shows nowhere (sse-float.ts) and the rounding is the one wanted. The rest is out of line.
 //
-// MMX forms take a pending x87 exception and make the x87 stack's registers all used. CVTPI2PD
-// with a memory operand does neither: it does not touch an MMX register.
+// MMX forms take a pending x87 exception and make the x87 stack's registers all used. CVTPI2PD and
+// CVTPI2PS with a memory operand do neither: they do not touch an MMX register. (The manual says
+// so of the first only; processors treat both alike.)
 
 import { c32, c64, f32, f64, type I32, type I64, i32, i64, type V128 } from '../wasm/expr.ts';
 import { f32x4, f64x2, i32x4, i64x2, v128 } from '../wasm/simd.ts';
@@ -243,21 +244,23 @@ const toMmx =
     storeMmx(x, x.mmAddress(0), i64x2.extract_lane(converted(x, operand, convert), 0));
   };
 
+/** True when operand 1 is an MMX register and not memory: only then is the x87 state touched. */
+const readsMmx = (x: Context): boolean => isMmx(x, 1) && !x.inMemory(1);
+
 /** CVTPI2PS: two lanes; the high half of the destination stays. */
 const fromMmxToSingles: Semantic = (x) => {
-  pendingX87(x);
+  if (readsMmx(x)) pendingX87(x);
   const a = sourceVector(x, 1);
-  enterMmx(x);
+  if (readsMmx(x)) enterMmx(x);
   const result = converted(x, a, dwordsToSingles);
   x.f.store64(x.xmmAddress(0), i64x2.extract_lane(result, 0));
 };
 
 /** CVTDQ2PD, CVTPI2PD: always exact. */
 const dwordsToDoubles: Semantic = (x) => {
-  const entersMmx = isMmx(x, 1) && !x.inMemory(1);
-  if (entersMmx) pendingX87(x);
+  if (readsMmx(x)) pendingX87(x);
   x.f.storeV128(x.xmmAddress(0), f64x2.convert_low_i32x4_s(sourceVector(x, 1)));
-  if (entersMmx) enterMmx(x);
+  if (readsMmx(x)) enterMmx(x);
 };
 
 /** CVTPS2PD, whose source is half a register. */
