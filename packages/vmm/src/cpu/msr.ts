@@ -33,8 +33,8 @@ export const MSR = {
 
 /** IA32_MISC_ENABLE bits that vmm(4) keeps from the guest: TCC, EIST, xTPR disable. */
 const MISC_ENABLE_HIDDEN = (1 << 3) | (1 << 16) | (1 << 23);
-/** IA32_SPEC_CTRL: IBRS, STIBP, SSBD. */
-const SPEC_CTRL_MASK = 7;
+/** IA32_SPEC_CTRL: IBRS, STIBP, SSBD, BHI_DIS_S. None has anything to do on this processor. */
+const SPEC_CTRL_MASK = 0x407n;
 
 /** How a value is checked before it is stored. */
 type Check = 'any' | 'canonical' | 'low32' | 'pat' | 'specCtrl' | 'miscEnable' | 'cut32';
@@ -112,7 +112,7 @@ function checked(f: FunctionBuilder, cpu: I32, value: I64, check: Check): I64 {
       faults.raiseIf(upper, VECTOR.GP, 0);
       return value;
     case 'specCtrl':
-      faults.raiseIf(i64.gt_u(value, c64(SPEC_CTRL_MASK)), VECTOR.GP, 0);
+      faults.raiseIf(i64.ne(i64.and(value, c64(~SPEC_CTRL_MASK)), c64(0)), VECTOR.GP, 0);
       return value;
     case 'pat':
       faults.raiseIf(badPat(value), VECTOR.GP, 0);

@@ -84,6 +84,13 @@ export const FEATURES_7_ECX = { UMIP: 2 } as const;
 /** CPUID.(7,0):EDX. IBRS_IBPB stands for the MSRs IA32_SPEC_CTRL (bit 0) and IA32_PRED_CMD. */
 export const FEATURES_7_EDX = { IBRS_IBPB: 26, ARCH_CAPABILITIES: 29 } as const;
 
+/**
+ * CPUID.(7,2):EDX. BHI_CTRL is bit 10 of IA32_SPEC_CTRL, BHI_DIS_S. There is nothing to disable here,
+ * but kernels that find the bit leave the software loops out that they would else run at every
+ * system call, whatever IA32_ARCH_CAPABILITIES says.
+ */
+export const FEATURES_7_2_EDX = { BHI_CTRL: 4 } as const;
+
 /** CPUID.80000001H:ECX. */
 export const FEATURES_EXT_ECX = { LAHF_SAHF: 0 } as const;
 
@@ -173,8 +180,9 @@ function basicLeaf(leaf: number, subleaf: number, context: CpuidContext): CpuidR
     case 0x04:
       return cacheParameters(subleaf);
     case 0x07:
+      if (subleaf === 2) return result(0, 0, 0, bits(FEATURES_7_2_EDX));
       if (subleaf !== 0) return NOTHING;
-      return result(0, bits(FEATURES_7_EBX), bits(FEATURES_7_ECX), bits(FEATURES_7_EDX));
+      return result(2, bits(FEATURES_7_EBX), bits(FEATURES_7_ECX), bits(FEATURES_7_EDX));
     case 0x15:
       // The counter runs at 100 times a crystal's rate, as vmm(4) has it.
       return result(1, 100, Math.floor(context.tscHz / 100), 0);
