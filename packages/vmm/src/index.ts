@@ -26,6 +26,71 @@ export type {
   MachineStatistics,
 } from './machine/machine.ts';
 export { Machine } from './machine/machine.ts';
+export type { VmmOptions } from './vmm/device.ts';
+export { openVmm, VmmDevice } from './vmm/device.ts';
 export type { Engine } from './vmm/engine.ts';
+export { PROT_EXEC, PROT_READ, PROT_WRITE } from './vmm/engine.ts';
+export {
+  VCPU_STATE_RUNNING,
+  VCPU_STATE_STOPPED,
+  VCPU_STATE_TERMINATED,
+  VM_EXIT_NONE,
+  VM_EXIT_TERMINATED,
+  VMX_EXIT_EPT_VIOLATION,
+  VMX_EXIT_EXTINT,
+  VMX_EXIT_HLT,
+  VMX_EXIT_INT_WINDOW,
+  VMX_EXIT_IO,
+  VMX_EXIT_TRIPLE_FAULT,
+} from './vmm/exit-reasons.ts';
+export {
+  VMM_IOC_CREATE,
+  VMM_IOC_INFO,
+  VMM_IOC_INTR,
+  VMM_IOC_MPROTECT_EPT,
+  VMM_IOC_READREGS,
+  VMM_IOC_READVMPARAMS,
+  VMM_IOC_RESETCPU,
+  VMM_IOC_RUN,
+  VMM_IOC_TERM,
+  VMM_IOC_WRITEREGS,
+  VMM_IOC_WRITEVMPARAMS,
+} from './vmm/ioctl-codes.ts';
+export type { VcpuRegState, VcpuSegmentInfo } from './vmm/registers.ts';
+export {
+  emptyRegState,
+  VCPU_CRS,
+  VCPU_DRS,
+  VCPU_MSRS,
+  VCPU_REGS,
+  VCPU_SREGS,
+  VM_RWREGS_ALL,
+  VM_RWREGS_CRS,
+  VM_RWREGS_DRS,
+  VM_RWREGS_GPRS,
+  VM_RWREGS_MSRS,
+  VM_RWREGS_SREGS,
+} from './vmm/registers.ts';
 export type { SoftEngineOptions, SoftStatistics } from './vmm/soft-engine.ts';
 export { SoftEngine, SoftVcpu } from './vmm/soft-engine.ts';
+export type {
+  VmCreateParams,
+  VmExit,
+  VmInfoResult,
+  VmMemRange,
+  VmMprotectEptParams,
+  VmResetcpuParams,
+  VmRunParams,
+  VmRwregsParams,
+  VmRwvmparamsParams,
+} from './vmm/structs.ts';
+export {
+  runParams,
+  VEE_FAULT_MMIO_ASSIST,
+  VEE_FAULT_PROTECT,
+  VEI_DIR_IN,
+  VEI_DIR_OUT,
+  VRP_IRQ_NONE,
+} from './vmm/structs.ts';
+export type { VmmControl } from './vmm/vm-table.ts';
+export { createVmmControl } from './vmm/vm-table.ts';
