@@ -1,8 +1,8 @@
 // Addition, multiplication, division and square root of unpacked numbers, exact up to the final
 // rounding (IEEE 754-2008, 5.4.1), with the zeros, infinities and invalid operations of SDM vol. 1,
-// 8.5.1.2 and tables of FADD, FMUL, FDIV (vol. 2A). NaNs and denormals are the callers': they differ
-// between SSE and x87. One set of functions serves binary32, binary64 and double extended: the
-// significands are 64 bits wide, and only rounding knows the format.
+// 8.5.1.2 and tables of FADD, FMUL, FDIV (vol. 2A). NaNs and denormals are the callers': they
+// differ between SSE and x87. One set of functions serves binary32, binary64 and double extended:
+// the significands are 64 bits wide, and only rounding knows the format.
 
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, type Local } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';

@@ -1,6 +1,6 @@
 // F2XM1, FYL2X and FYL2XP1 (SDM vol. 2A; vol. 1, 8.3.10: errors of less than one unit in the last
-// place). Arguments outside the ranges that the manual gives have undefined results there; here they
-// are what Intel's processors return: the logarithm where there is one, else the argument.
+// place). Arguments outside the ranges that the manual gives have undefined results there; here
+// they are what Intel's processors return: the logarithm where there is one, else the argument.
 
 import { c32, c64, call, type Fn, type I32, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';

@@ -1,6 +1,6 @@
-// The conversions of the x87 FPU: between double extended and binary32, binary64, integers and packed
-// decimal (SDM vol. 1, 4.7 and 8.1.2; vol. 2A: FLD, FST, FILD, FIST, FBLD, FBSTP), rounding to
-// integral values (FRNDINT), and the constants (FLDPI, ...).
+// The conversions of the x87 FPU: between double extended and binary32, binary64, integers and
+// packed decimal (SDM vol. 1, 4.7 and 8.1.2; vol. 2A: FLD, FST, FILD, FIST, FBLD, FBSTP), rounding
+// to integral values (FRNDINT), and the constants (FLDPI, ...).
 
 import {
   c32,
@@ -63,18 +63,22 @@ export interface F80Conversions {
    */
   readonly fromF32: Fn<'i64'>;
   readonly fromF64: Fn<'i64'>;
-  /** (cpu, sig, signExp): what FLD does to a converted operand: quiets a signalling NaN, with IE. */
+  /**
+   * (cpu, sig, signExp): what FLD does to a converted operand: quiets a signalling NaN, with IE.
+   */
   readonly quiet: Fn<'i64'>;
   /** (cpu, integer i64): exact. */
   readonly fromI64: Fn<'i64'>;
-  /** (cpu, digits i64, digitsAndSign i32): the low eight bytes of a packed decimal, the high two. */
+  /**
+   * (cpu, digits i64, digitsAndSign i32): the low eight bytes of a packed decimal, the high two.
+   */
   readonly fromBcd: Fn<'i64'>;
   /** (cpu, sig, signExp, fcw) -> the bits */
   readonly toF32: Fn<'i32'>;
   readonly toF64: Fn<'i64'>;
   /**
-   * (cpu, sig, signExp, fcw, bits): an integer of 16, 32 or 64 bits, sign-extended; what does not fit
-   * raises IE and gives the least one. `fcw | 0xc00` truncates (FISTTP).
+   * (cpu, sig, signExp, fcw, bits): an integer of 16, 32 or 64 bits, sign-extended; what does not
+   * fit raises IE and gives the least one. `fcw | 0xc00` truncates (FISTTP).
    */
   readonly toInteger: Fn<'i64'>;
   /** (cpu, sig, signExp, fcw): as `fromBcd` takes it; the high two bytes in `scratch.signExp`. */

@@ -1,5 +1,5 @@
-// Exponent and remainder operations of the x87 FPU: FSCALE, FXTRACT, FPREM and FPREM1 (SDM vol. 2A).
-// Their results are exact but for range, and precision control does not concern them.
+// Exponent and remainder operations of the x87 FPU: FSCALE, FXTRACT, FPREM and FPREM1 (SDM vol.
+// 2A). Their results are exact but for range, and precision control does not concern them.
 
 import { c32, c64, call, type Fn, type I32, i32, i64, type Local, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
@@ -36,9 +36,9 @@ export interface F80Scaling {
   /** (cpu, sig, signExp): the significand as a number in [1, 2): FXTRACT's ST(0). */
   readonly extractSignificand: Fn<'i64'>;
   /**
-   * (cpu, aSig, aSignExp, bSig, bSignExp, fcw, nearest): the remainder of a / b, or a partial one with
-   * C2; C0, C3, C1 are the low three bits of the quotient. `nearest`: the quotient is rounded to
-   * nearest (FPREM1), else truncated (FPREM).
+   * (cpu, aSig, aSignExp, bSig, bSignExp, fcw, nearest): the remainder of a / b, or a partial one
+   * with C2; C0, C3, C1 are the low three bits of the quotient. `nearest`: the quotient is rounded
+   * to nearest (FPREM1), else truncated (FPREM).
    */
   readonly remainder: Fn<'i64'>;
 }

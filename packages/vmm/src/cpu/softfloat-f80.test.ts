@@ -1,5 +1,5 @@
-// Double extended arithmetic against the host processor: all rounding modes and precisions, exceptions
-// masked and not, every class of operand, results of unmasked overflow and underflow.
+// Double extended arithmetic against the host processor: all rounding modes and precisions,
+// exceptions masked and not, every class of operand, results of unmasked overflow and underflow.
 
 import { afterAll, expect, test } from 'vitest';
 import {

@@ -1,12 +1,12 @@
 // The double extended arithmetic of the x87 FPU: SDM vol. 1, 8.1 to 8.5. Operands are a significand
-// (i64) and sign and exponent (i32, 16 bits); a result is the significand, with sign and exponent in
-// scratch. `fcw` is the control word: rounding control, precision control, and the masks, on which
-// the results of overflow and underflow depend.
+// (i64) and sign and exponent (i32, 16 bits); a result is the significand, with sign and exponent
+// in scratch. `fcw` is the control word: rounding control, precision control, and the masks, on
+// which the results of overflow and underflow depend.
 //
 // NaNs follow table 4-7: of two, the quiet one, or that with the larger significand. Unnormals,
-// pseudo-NaNs and pseudo-infinities are invalid operands (8.2.2); pseudo-denormals are taken for what
-// they say. A NaN or invalid operand withdraws the DE of another one, which can have come before:
-// from the conversion of a memory operand.
+// pseudo-NaNs and pseudo-infinities are invalid operands (8.2.2); pseudo-denormals are taken for
+// what they say. A NaN or invalid operand withdraws the DE of another one, which can have come
+// before: from the conversion of a memory operand.
 
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
@@ -107,7 +107,9 @@ const formatOfPrecision = (fcw: I32): I32 => {
   return i32.or(c32(FORMAT_EXTENDED), select(pc, below64, c32(40)));
 };
 
-/** Takes back the DE of an operand, perhaps of its conversion, for something that goes before it. */
+/**
+ * Takes back the DE of an operand, perhaps of its conversion, for something that goes before it.
+ */
 function withdrawDenormal(s: SoftFloatScratch, f: FunctionBuilder): void {
   const cpu = f.param(0, 'i32');
   f.store32(cpu, i32.and(i32.load(cpu, s.flags), c32(~DE)), s.flags);

@@ -1,10 +1,10 @@
 // What the parts of the software floating point share: the exception flags, the control word that
-// the arithmetic sees, and the integer macros (128-bit shift, product, normalisation) that emit into
-// whatever function uses them.
+// the arithmetic sees, and the integer macros (128-bit shift, product, normalisation) that emit
+// into whatever function uses them.
 //
 // Numbers inside the arithmetic are unpacked: a sign (0 or 1), an exponent with the bias of the
-// double extended format (SDM vol. 1, 4.2.2), not limited to its range, and a 64-bit significand with
-// its integer bit at bit 63. Zero has significand 0; infinity has exponent EXP_SPECIAL.
+// double extended format (SDM vol. 1, 4.2.2), not limited to its range, and a 64-bit significand
+// with its integer bit at bit 63. Zero has significand 0; infinity has exponent EXP_SPECIAL.
 
 import { c32, c64, type I32, type I64, i32, i64, type Local } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
@@ -48,8 +48,8 @@ export const BIAS = 16383;
 /** Exponent of infinities and NaNs. */
 export const EXP_SPECIAL = 0x7fff;
 
-// The control argument of the arithmetic has the layout of the x87 control word (SDM vol. 1, 8.1.5),
-// and MXCSR's flush-to-zero bit where that has it.
+// The control argument of the arithmetic has the layout of the x87 control word (SDM vol. 1,
+// 8.1.5), and MXCSR's flush-to-zero bit where that has it.
 
 /** The exceptions that are masked are set in control, at the places of their flags. */
 export const CONTROL_FTZ: number = 1 << 15;
@@ -193,7 +193,9 @@ export function normalise(f: FunctionBuilder, value: Pair, exp: Local<'i32'>): v
   });
 }
 
-/** Whether to round the magnitude `keep` up, given the fraction `rest` (in units of 2^-64) below. */
+/**
+ * Whether to round the magnitude `keep` up, given the fraction `rest` (in units of 2^-64) below.
+ */
 export function roundsUp(f: FunctionBuilder, rc: I32, sign: I32, keep: I64, rest: I64): I32 {
   const below = f.let(rest);
   const mode = f.let(rc);

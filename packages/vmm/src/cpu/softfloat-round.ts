@@ -187,8 +187,8 @@ function defineOverflow(m: ModuleBuilder, s: SoftFloatScratch, pack: Fn<'i64'>):
 }
 
 /**
- * (cpu, sign, exp, sig, extra, control, format, rounded, roundedExp, flags): a tiny result. The last
- * three are the result rounded as if the exponent range had no end.
+ * (cpu, sign, exp, sig, extra, control, format, rounded, roundedExp, flags): a tiny result. The
+ * last three are the result rounded as if the exponent range had no end.
  */
 function defineUnderflow(m: ModuleBuilder, s: SoftFloatScratch, pack: Fn<'i64'>): Fn<'i64'> {
   const params = [

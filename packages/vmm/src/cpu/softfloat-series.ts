@@ -1,5 +1,5 @@
-// Constants and series coefficients of the transcendental functions, computed when a module is built
-// rather than written down as digits.
+// Constants and series coefficients of the transcendental functions, computed when a module is
+// built rather than written down as digits.
 
 import { type WideConstant, wideConstant } from './softfloat-wide.ts';
 

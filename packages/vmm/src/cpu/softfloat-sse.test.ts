@@ -1,4 +1,5 @@
-// SSE arithmetic against the host processor: all rounding modes, DAZ, FTZ, exceptions masked and not.
+// SSE arithmetic against the host processor: all rounding modes, DAZ, FTZ, exceptions masked and
+// not.
 
 import { afterAll, expect, test } from 'vitest';
 import { buildDrivers, buildOracle, compare, type Operation } from '../../test/softfloat/oracle.ts';

@@ -5,7 +5,8 @@
 // numbers, WebAssembly's own operation gives the result, and only whether it is exact is left to be
 // found out. Everything else goes through the integer arithmetic, which knows all cases.
 //
-// Values are passed as their bits, not as floats: a WebAssembly engine may change the bits of a NaN.
+// Values are passed as their bits, not as floats: a WebAssembly engine may change the bits of a
+// NaN.
 
 import {
   c32,

@@ -1,5 +1,5 @@
-// The transcendental functions against the host processor: results within one unit in the last place
-// (the manual promises no more of either), exceptions the same.
+// The transcendental functions against the host processor: results within one unit in the last
+// place (the manual promises no more of either), exceptions the same.
 
 import { afterAll, expect, test } from 'vitest';
 import {

@@ -1,6 +1,7 @@
-// FSIN, FCOS, FPTAN and FPATAN (SDM vol. 2A; vol. 1, 8.3.10: errors of less than one unit in the last
-// place). The argument is reduced by the FPU's own π, which has 66 bits (vol. 1, 8.3.8): results are
-// those of the processor, not of an exact reduction. The series are in softfloat-series.ts.
+// FSIN, FCOS, FPTAN and FPATAN (SDM vol. 2A; vol. 1, 8.3.10: errors of less than one unit in the
+// last place). The argument is reduced by the FPU's own π, which has 66 bits (vol. 1, 8.3.8):
+// results are those of the processor, not of an exact reduction. The series are in
+// softfloat-series.ts.
 
 import {
   c32,
@@ -114,8 +115,9 @@ const HALF_PI_HIGH = c64(0xc90f_daa2_2168_c234n);
 const HALF_PI_LOW = c64(0xc000_0000_0000_0000n);
 
 /**
- * (cpu, exp, sig) -> the number of quarter turns modulo 4, and in the work space the sine and the cosine
- * of what remains. Exact: π / 2 is a number of 66 bits here, of which a multiple is subtracted.
+ * (cpu, exp, sig) -> the number of quarter turns modulo 4, and in the work space the sine and the
+ * cosine of what remains. Exact: π / 2 is a number of 66 bits here, of which a multiple is
+ * subtracted.
  */
 function defineReduce(kit: WideKit): Fn<'i32'> {
   const { m, w } = kit;

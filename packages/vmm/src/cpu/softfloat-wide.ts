@@ -1,9 +1,11 @@
 // Numbers with 128-bit significands, in memory, for the transcendental functions: 64 bits more than
-// their results have, so that all rounding errors on the way together stay far below the last place.
+// their results have, so that all rounding errors on the way together stay far below the last
+// place.
 //
-// A number lies at an address: the significand's high and low i64 at 0 and 8 (bit 127 set, or all zero
-// for zero), the exponent i32 at 16 (bias of double extended, not limited to its range), the sign i32
-// at 20. Results are truncated, except that bits lost in an addition leave a one in the last place.
+// A number lies at an address: the significand's high and low i64 at 0 and 8 (bit 127 set, or all
+// zero for zero), the exponent i32 at 16 (bias of double extended, not limited to its range), the
+// sign i32 at 20. Results are truncated, except that bits lost in an addition leave a one in the
+// last place.
 
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, type Local } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';

@@ -1,16 +1,16 @@
-// Exact floating point for the processor, as functions of a WebAssembly module: what SSE and the x87
-// FPU compute, bit for bit, with the exceptions they report. Everything is integer arithmetic, except
-// fast paths where WebAssembly's own operations are known to give the same (softfloat-sse.ts).
+// Exact floating point for the processor, as functions of a WebAssembly module: what SSE and the
+// x87 FPU compute, bit for bit, with the exceptions they report. Everything is integer arithmetic,
+// except fast paths where WebAssembly's own operations are known to give the same
+// (softfloat-sse.ts).
 //
 // Conventions. The first parameter of every function is `cpu`, the base address of the processor's
-// state. Exceptions are OR-ed into the i32 at `cpu + scratch.flags`, in the order of MXCSR and of the
-// x87 status word: IE 1, DE 2, ZE 4, OE 8, UE 16, PE 32; x87 functions also set condition codes at
-// their places in the status word (C1, bit 9: rounded up). Callers clear the field before and look at
-// it after. Two things are theirs:
-//  - If an unmasked exception is among IE, DE and ZE, the operation has not happened: the later ones,
-//    OE, UE and PE, are to be ignored (`flags & 7`), and there is no result. For packed operations that
-//    goes for the flags of all elements together.
-//  - SSE takes only bits 0-5.
+// state. Exceptions are OR-ed into the i32 at `cpu + scratch.flags`, in the order of MXCSR and of
+// the x87 status word: IE 1, DE 2, ZE 4, OE 8, UE 16, PE 32; x87 functions also set condition codes
+// at their places in the status word (C1, bit 9: rounded up). Callers clear the field before and
+// look at it after. Two things are theirs: - If an unmasked exception is among IE, DE and ZE, the
+// operation has not happened: the later ones, OE, UE and PE, are to be ignored (`flags & 7`), and
+// there is no result. For packed operations that goes for the flags of all elements together. - SSE
+// takes only bits 0-5.
 
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { type Arithmetic, defineArithmetic } from './softfloat-arithmetic.ts';

@@ -1,5 +1,6 @@
 // The arithmetic of the x87 FPU on its stack: operands that are not there, results, pops and pushes
-// around the functions of softfloat.ts. SDM vol. 1, 8.3.5 to 8.3.9, 8.5.1.1 (stack faults); vol. 2A.
+// around the functions of softfloat.ts. SDM vol. 1, 8.3.5 to 8.3.9, 8.5.1.1 (stack faults); vol.
+// 2A.
 //
 // A stack fault with IE masked gives the default NaN wherever the instruction has a result.
 
@@ -54,8 +55,8 @@ export interface X87Arithmetic {
   readonly sign: Fn<'i32'>;
   /**
    * (cpu, sig, signExp, signalling) -> the relation of ST(0) to the operand as RFLAGS bits, and
-   * {@link COMPARE_PENDING}. An unmasked exception does not keep the codes from being set, contrary to
-   * the manual, but it keeps registers from being popped.
+   * {@link COMPARE_PENDING}. An unmasked exception does not keep the codes from being set, contrary
+   * to the manual, but it keeps registers from being popped.
    */
   readonly compareOperand: Fn<'i32'>;
   /** (cpu, i, signalling, conditions): the same with ST(i); `conditions` are the codes to clear. */

@@ -1,12 +1,12 @@
 // The register stack and the status word of the x87 FPU: SDM vol. 1, 8.1.2 (registers, TOP), 8.1.3
 // (status), 8.1.7 (tags), 8.5 (exceptions). Registers lie in the state by physical number; a bit of
-// S.ftw says of each that it is in use, and the two-bit tags that FNSTENV stores are made from that and
-// from the contents.
+// S.ftw says of each that it is in use, and the two-bit tags that FNSTENV stores are made from that
+// and from the contents.
 //
 // The functions of the x87 files collect exceptions in S.fpFlags, in the places of the status word;
 // `settle` then decides whether the result counts, and reports an unmasked exception in the summary
-// bits ES and B, for the next waiting instruction to raise #MF. CR0.NE is taken to be set: the external
-// interrupt of the 8086's coprocessor is not modelled.
+// bits ES and B, for the next waiting instruction to raise #MF. CR0.NE is taken to be set: the
+// external interrupt of the 8086's coprocessor is not modelled.
 
 import { c32, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
@@ -122,9 +122,9 @@ export function updateSummary(f: FunctionBuilder, cpu: I32): void {
 /** The functions that end an instruction. */
 export interface Settle {
   /**
-   * (cpu, conditions) -> one of {@link OUTCOME}: takes S.fpFlags to the status word; `conditions` are
-   * the condition codes to clear first. A stack fault clears C1 in any case, and without a result
-   * C0 and C3 stay.
+   * (cpu, conditions) -> one of {@link OUTCOME}: takes S.fpFlags to the status word; `conditions`
+   * are the condition codes to clear first. A stack fault clears C1 in any case, and without a
+   * result C0 and C3 stay.
    */
   readonly settle: Fn<'i32'>;
   /** (cpu) -> non-zero when the flags of a store to memory keep it from happening. */

@@ -1,10 +1,11 @@
 // The state of the x87 FPU as a whole: FNINIT, FLDENV, FNSTENV, FRSTOR, FNSAVE (SDM vol. 1, 8.1.10,
 // figures 8-9 to 8-12), FXSAVE and FXRSTOR (vol. 1, 10.5).
 //
-// As in processors that report FDP_EXCPTN_ONLY and the deprecation of FCS and FDS (CPUID leaf 7), the
-// last data pointer and the last opcode are those of the last unmasked exception, and the selectors of
-// the last pointers are stored as zero and not loaded. ES and B follow from flags and masks, whatever
-// is loaded; the reserved bits of the control word are fixed.
+// As in processors that report FDP_EXCPTN_ONLY and the deprecation of FCS and FDS (CPUID leaf 7),
+// the last data pointer and the last opcode are those of the last unmasked exception, and the
+// selectors of the last pointers are stored as zero and not loaded. They are kept all the same, for
+// the formats of real-address mode, whose pointers are linear addresses. ES and B follow from flags
+// and masks, whatever is loaded; the reserved bits of the control word are fixed.
 
 import {
   c32,
@@ -62,7 +63,10 @@ export interface X87State {
   readonly fxsave: Fn<'i32'>;
   /** Returns 2 when MXCSR has reserved bits: #GP. */
   readonly fxrstor: Fn<'i32'>;
-  /** (cpu, linear rip, opcode): notes the opcode of an unmasked exception; `opcode` is its first byte. */
+  /**
+   * (cpu, linear rip, opcode): notes the opcode of an unmasked exception; `opcode` is its first
+   * byte.
+   */
   readonly noteOpcode: Fn<'void'>;
 }
 
@@ -71,6 +75,12 @@ export const RESERVED_MXCSR = 2;
 
 function setControl(f: FunctionBuilder, cpu: I32, value: I32): void {
   f.store16(cpu, i32.or(i32.and(value, c32(FCW_BITS)), c32(FCW_ONE)), S.fcw);
+}
+
+/** Loaded pointers have no segments, or are linear addresses. */
+function clearSelectors(f: FunctionBuilder, cpu: I32): void {
+  f.store16(cpu, c32(0), S.fcs);
+  f.store16(cpu, c32(0), S.fds);
 }
 
 /** Address of physical register `n`, less S.fpr. */
@@ -139,10 +149,14 @@ function defineMakeEnvironment(m: ModuleBuilder, fullTags: Fn<'i32'>): Fn<'void'
   return m.function('x87MakeEnvironment', ['i32', 'i32'], 'void', (f) => {
     const cpu = f.param(0, 'i32');
     const tags = f.let(call(fullTags, cpu));
-    const fip = f.let(i32.wrap(i64.load(cpu, S.fip)));
-    const fdp = f.let(i32.wrap(i64.load(cpu, S.fdp)));
     const fop = f.let(i32.load16_u(cpu, S.fop));
     const real = f.let(isReal(cpu));
+    const pointer = (offset: number, selector: number): I32 => {
+      const base = select(real, i32.shl(i32.load16_u(cpu, selector), c32(4)), c32(0));
+      return f.let(i32.add(i32.wrap(i64.load(cpu, offset)), base));
+    };
+    const fip = pointer(S.fip, S.fcs);
+    const fdp = pointer(S.fdp, S.fds);
     const wide = (): void => {
       const word = (value: I32, at: number): void => f.store32(cpu, value, IMAGE + at);
       word(i32.or(controlWord(cpu), UNUSED_HIGH), 0);
@@ -213,6 +227,7 @@ function defineTakeEnvironment(m: ModuleBuilder, loadTags: Fn<'void'>): Fn<'void
     f.if(i32.or(wide, real), () => f.store16(cpu, i32.and(opcode, c32(FOP_BITS)), S.fop));
     f.store64(cpu, fip, S.fip);
     f.store64(cpu, fdp, S.fdp);
+    clearSelectors(f, cpu);
     updateSummary(f, cpu);
   });
 }
@@ -263,6 +278,7 @@ function defineInit(m: ModuleBuilder): Fn<'void'> {
     f.store16(cpu, c32(0), S.fop);
     f.store64(cpu, ZERO64, S.fip);
     f.store64(cpu, ZERO64, S.fdp);
+    clearSelectors(f, cpu);
   });
 }
 
@@ -367,7 +383,8 @@ function defineFxsave(m: ModuleBuilder, memory: MemoryRuntime): Fn<'i32'> {
     const store = (at: I64, value: I64): void =>
       f.if(call(memory.store[8], cpu, at, value), () => f.return(c32(1)));
     const field = (offset: number, value: I64): void => store(i64.add(linear, c64(offset)), value);
-    // The words of the header in one: control, status, tags (one byte, then a reserved one), opcode.
+    // The words of the header in one: control, status, tags (one byte, then a reserved one),
+    // opcode.
     const header = i64.or(
       i64.load32_u(cpu, S.fcw),
       i64.or(i64.shl(i64.load8_u(cpu, S.ftw), c64(32)), i64.shl(i64.load16_u(cpu, S.fop), c64(48))),
@@ -422,6 +439,7 @@ function defineFxrstor(m: ModuleBuilder, memory: MemoryRuntime): Fn<'i32'> {
     };
     f.store64(cpu, pointer(FX.fip), S.fip);
     f.store64(cpu, pointer(FX.fdp), S.fdp);
+    clearSelectors(f, cpu);
     updateSummary(f, cpu);
     const entry = (start: number, i: I32): I64 =>
       f.let(i64.add(linear, i64.extend_u(i32.add(i32.shl(i, c32(4)), c32(start)))));
@@ -442,8 +460,8 @@ function defineFxrstor(m: ModuleBuilder, memory: MemoryRuntime): Fn<'i32'> {
 }
 
 /**
- * Finds the opcode behind the prefixes, for S.fop: the low three bits of the first byte, and ModRM. The
- * instruction has just been fetched; should it not be readable all the same, nothing is noted.
+ * Finds the opcode behind the prefixes, for S.fop: the low three bits of the first byte, and ModRM.
+ * The instruction has just been fetched; should it not be readable all the same, nothing is noted.
  */
 function defineNoteOpcode(m: ModuleBuilder, memory: MemoryRuntime): Fn<'void'> {
   return m.function('x87NoteOpcode', ['i32', 'i64', 'i32'], 'void', (f) => {

@@ -1,8 +1,9 @@
 // The instructions of the x87 FPU (SDM vol. 1, 8.3; vol. 2A), and WAIT, FXSAVE and FXRSTOR.
 //
 // An unmasked exception is reported by the next waiting instruction: all but the FN... control
-// instructions begin by raising #MF if ES is set (vol. 1, 8.6). What is not control leaves its address
-// in the last instruction pointer; opcode and data pointer are noted when an exception is unmasked.
+// instructions begin by raising #MF if ES is set (vol. 1, 8.6). What is not control leaves its
+// address in the last instruction pointer; opcode and data pointer are noted when an exception is
+// unmasked.
 
 import { c32, c64, call, type Expr, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { Context, Semantic, SemanticTable, Size } from './context.ts';
@@ -10,7 +11,7 @@ import { signExtend } from './lazy-flags.ts';
 import { constantSignificand, type F80Constant, f80Constants } from './softfloat-f80-convert.ts';
 import { C1, ZERO64 } from './softfloat-parts.ts';
 import { pendingX87, setCompareFlags } from './sse-operand.ts';
-import { CS, S, segmentBase, VECTOR } from './state.ts';
+import { CS, S, segmentBase, segmentCache, VECTOR } from './state.ts';
 import {
   type ArithmeticName,
   type BinaryName,
@@ -54,12 +55,22 @@ function end(x: Context, pending: I32): void {
   const { f, cpu } = x;
   const kept = f.let(pending);
   f.store64(cpu, x.rip(), S.fip);
+  f.store16(cpu, i32.load16_u(cpu, segmentCache(CS)), S.fcs);
   f.if(kept, () => {
-    if (memoryOperand(x) >= 0) f.store64(cpu, x.effectiveAddress(), S.fdp);
-    const base = x.wide ? ZERO64 : i64.load(cpu, segmentBase(CS));
-    const linear = i64.add(x.rip(), base);
+    if (memoryOperand(x) >= 0) noteDataPointer(x);
+    const linear = i64.add(x.rip(), i64.load(cpu, segmentBase(CS)));
     f.call(runtime(x).noteOpcode, cpu, linear, c32(x.row.encoding.opcode));
   });
+}
+
+/** Notes where the memory operand is, which has been accessed: its address cannot fault. */
+function noteDataPointer(x: Context): void {
+  const { f, cpu } = x;
+  const offset = x.effectiveAddress();
+  f.store64(cpu, offset, S.fdp);
+  // The selector counts in real-address mode only, where it follows from the base.
+  const base = i64.sub(x.linearAddress(1, false), offset);
+  f.store16(cpu, i32.wrap(i64.shr_u(base, c64(4))), S.fds);
 }
 
 /** ST(i) of the operand that names it; ST(0) and ST(1) where none does. */
@@ -217,8 +228,8 @@ const constant =
   };
 
 /**
- * A store to memory: of what `convert` makes of ST(0), unless its exceptions forbid. The flags become
- * visible when the store has not faulted.
+ * A store to memory: of what `convert` makes of ST(0), unless its exceptions forbid. The flags
+ * become visible when the store has not faulted.
  */
 function storeTo(x: Context, pops: boolean, convert: () => I64, write: (value: I64) => void): void {
   const { f, cpu } = x;

@@ -1,6 +1,6 @@
-// The host processor's floating point, as an oracle for the software's. `oracle OP COUNT SEED` writes
-// COUNT records (struct record, 64 bytes) to standard output: random and special operands, a random
-// control word, and what the processor made of them: result and exception flags.
+// The host processor's floating point, as an oracle for the software's. `oracle OP COUNT SEED`
+// writes COUNT records (struct record, 64 bytes) to standard output: random and special operands, a
+// random control word, and what the processor made of them: result and exception flags.
 //
 // SSE records have MXCSR in `control`, x87 records the control word. An SSE operation with an
 // unmasked exception traps and leaves no result: `trapped` is set.
@@ -96,7 +96,8 @@ static uint64_t related(uint64_t a) {
   }
 }
 
-// ---------------------------------------------------------------------------------------------- SSE
+// ----------------------------------------------------------------------------------------------
+// SSE
 
 static sigjmp_buf trap;
 static volatile uint32_t trapMxcsr;

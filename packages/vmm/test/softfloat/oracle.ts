@@ -1,5 +1,5 @@
-// Runs the software floating point and the host processor (oracle.c) on the same operands, and counts
-// where they differ. A record is oracle.c's `struct record`.
+// Runs the software floating point and the host processor (oracle.c) on the same operands, and
+// counts where they differ. A record is oracle.c's `struct record`.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
