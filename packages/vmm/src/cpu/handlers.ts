@@ -10,7 +10,7 @@ import { rows } from '../isa/rows.ts';
 import { c32, c64, i32, i64 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import type { Addressing, SemanticTable, Size, Variant } from './context.ts';
-import { type Flow, HANDLER_PARAMS } from './flow.ts';
+import { type Flow, HANDLER_PARAMS, nextRecord } from './flow.ts';
 import { InterpreterContext } from './interpreter-context.ts';
 import type { Runtime } from './runtime.ts';
 import { FPU_TRAP, S, VECTOR } from './state.ts';
@@ -234,7 +234,9 @@ function defineFused(
         const fn = m.function(name, HANDLER_PARAMS, 'void', (f) => {
           const first = new InterpreterContext(f, runtime, flow, variant);
           semantics[row.mnemonic](first);
-          const second = new InterpreterContext(f, runtime, flow, jcc, first);
+          const record = f.let(nextRecord(first.record));
+          const before = { record, flags: first.flags };
+          const second = new InterpreterContext(f, runtime, flow, jcc, before);
           semantics.jcc(second);
           f.unreachable();
         });

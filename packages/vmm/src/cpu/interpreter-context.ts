@@ -38,20 +38,20 @@ export class InterpreterContext implements Context {
   readonly row: Row;
   readonly opsize: Size;
   readonly wide: boolean;
-  private readonly flow: Flow;
-  private ended = false;
+  protected readonly flow: Flow;
+  protected ended = false;
 
-  /** `before`: the context of the instruction before this one in a handler made for both. */
+  /** `before`: where the record is, and flags to share, when it is not that of the parameters. */
   constructor(
     f: FunctionBuilder,
     runtime: Runtime,
     flow: Flow,
     variant: Variant,
-    before?: InterpreterContext,
+    before?: { readonly record: I32; readonly flags: LazyFlags },
   ) {
     this.f = f;
     this.cpu = f.param(0, 'i32');
-    this.record = before ? f.let(nextRecord(before.record)) : f.param(1, 'i32');
+    this.record = before ? before.record : f.param(1, 'i32');
     this.runtime = runtime;
     this.flow = flow;
     this.flags = before?.flags ?? new LazyFlags(f, this.cpu);
@@ -70,13 +70,13 @@ export class InterpreterContext implements Context {
   }
 
   /** Notes that control has left, unless the statement that left was conditional. */
-  private end(): void {
+  protected end(): void {
     if (this.f.nesting === 0) this.ended = true;
   }
 
   // Operands.
 
-  private slot(field: number): I32 {
+  protected slot(field: number): I32 {
     return i32.add(this.cpu, i32.load16_u(this.record, field));
   }
 
@@ -92,7 +92,7 @@ export class InterpreterContext implements Context {
   }
 
   /** State address of register operand `i`, and a constant offset to it. */
-  private register(i: number): { address: I32; offset: number } {
+  protected register(i: number): { address: I32; offset: number } {
     const { type, place } = this.row.operands[i];
     if (place === 'fixed')
       return { address: this.cpu, offset: gprSlot(operandShapes[type].fixed ?? RAX) };
@@ -119,7 +119,7 @@ export class InterpreterContext implements Context {
     this.setRegister(address, offset, size, value);
   }
 
-  private setRegister(address: I32, offset: number, size: Size, value: I64): void {
+  protected setRegister(address: I32, offset: number, size: Size, value: I64): void {
     if (size === 4) this.f.store64(address, i64.and(value, c64(0xffffffff)), offset);
     else this.f.storeLow(size, address, value, offset);
   }
@@ -175,7 +175,7 @@ export class InterpreterContext implements Context {
   }
 
   /** Compare-and-swap until nobody else came between. */
-  private exchange(
+  protected exchange(
     size: Size,
     address: I32,
     old: Local<'i64'>,
@@ -274,7 +274,7 @@ export class InterpreterContext implements Context {
     return this.segmented(c32(segment), offset, bytes, write);
   }
 
-  private segmented(segment: I32, offset: I64, bytes: number, write: boolean): I64 {
+  protected segmented(segment: I32, offset: I64, bytes: number, write: boolean): I64 {
     const { f, cpu } = this;
     const { checkedAddress } = this.runtime.memory;
     const linear = f.let(
@@ -311,7 +311,7 @@ export class InterpreterContext implements Context {
   }
 
   /** The inline TLB lookup: `hit` gets the place in linear memory, `miss` runs otherwise. */
-  private translate(
+  protected translate(
     linear: I64,
     bytes: number,
     tag: number,
@@ -400,7 +400,7 @@ export class InterpreterContext implements Context {
 
   // Faults.
 
-  private fault(): void {
+  protected fault(): void {
     this.f.returnCall(this.flow.faultAt, this.cpu, this.record);
   }
 
@@ -445,18 +445,31 @@ export class InterpreterContext implements Context {
 
   branch(condition?: I32): void {
     const { f, cpu, record } = this;
-    const go = (field: number, fallThrough: number): void => {
-      const target = f.let(i32.load(record, field));
-      f.if(target, () => this.flow.go(f, cpu, target));
-      f.returnCall(this.flow.link, cpu, record, c32(fallThrough));
+    const taken = (): void => {
+      if (!this.wide && this.opsize === 2) {
+        // IP wraps at 64 KiB, and where that is in the page depends on the base of CS: no link.
+        const target = i64.add(this.nextRip(), i64.load32_s(record, R.disp));
+        f.store64(cpu, i64.and(target, c64(0xffff)), S.rip);
+        f.returnCall(this.flow.enter, cpu);
+      } else {
+        this.follow(R.taken);
+      }
     };
     if (condition) {
-      f.if(condition, () => go(R.taken, 0));
-      go(R.fallThrough, 1);
+      f.if(condition, taken);
+      this.follow(R.fallThrough);
     } else {
-      go(R.taken, 0);
+      taken();
     }
     this.end();
+  }
+
+  /** Goes to the record that R.taken or R.fallThrough of this one points to, or finds it first. */
+  private follow(field: number): void {
+    const { f, cpu, record } = this;
+    const target = f.let(i32.load(record, field));
+    f.if(target, () => this.flow.go(f, cpu, target));
+    f.returnCall(this.flow.link, cpu, record, c32(field === R.fallThrough ? 1 : 0));
   }
 
   checkTarget(rip: I64): void {
@@ -478,7 +491,7 @@ export class InterpreterContext implements Context {
   }
 
   /** Gives back what the block was charged for the instructions that will not run now. */
-  private closeBlock(): void {
+  protected closeBlock(): void {
     if (this.row.endsBlock) return;
     const { f, cpu } = this;
     const rest = i32.sub(i32.load16_u(this.record, R.left), c32(1));

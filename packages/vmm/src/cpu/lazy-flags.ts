@@ -46,12 +46,22 @@ function align(carries: I64, bytes: number, f: FunctionBuilder): I64 {
 
 const not = (value: I64): I64 => i64.xor(value, c64(-1));
 
+/** An operation whose conditions are comparisons of its operands; all values zero-extended. */
+interface FlagSource {
+  readonly kind: 'sub' | 'logic';
+  readonly bytes: number;
+  readonly a: I64;
+  readonly b: I64;
+}
+
 /** Emits the stores that set flags, and the expressions that read them, for one function. */
 export class LazyFlags {
-  private readonly f: FunctionBuilder;
-  private readonly cpu: I32;
+  protected readonly f: FunctionBuilder;
+  protected readonly cpu: I32;
   /** The two words as just stored, while nothing can have changed them since. */
-  private known: { readonly result: I64; readonly carry: I64 } | undefined;
+  protected known: { readonly result: I64; readonly carry: I64 } | undefined;
+  /** What they came from, where a condition can be had from that more directly. */
+  private source: FlagSource | undefined;
 
   constructor(f: FunctionBuilder, cpu: I32) {
     this.f = f;
@@ -61,10 +71,45 @@ export class LazyFlags {
   /** Stores both words. `result` must be sign-extended. */
   store(result: I64, carry: I64): void {
     const words = { result: this.f.let(result), carry: this.f.let(carry) };
-    this.f.store64(this.cpu, words.result, S.flagResult);
-    this.f.store64(this.cpu, words.carry, S.flagCarry);
+    this.put(words.result, words.carry);
+    this.source = undefined;
     // What a branch may have skipped is not known behind it.
-    this.known = this.f.nesting === 0 ? words : undefined;
+    this.known = this.f.nesting === this.base ? words : undefined;
+  }
+
+  /** The nesting at which statements are unconditional. */
+  protected get base(): number {
+    return 0;
+  }
+
+  /** Keeps both words. */
+  protected put(result: I64, carry: I64): void {
+    this.f.store64(this.cpu, result, S.flagResult);
+    this.putCarry(carry);
+  }
+
+  protected putCarry(carry: I64): void {
+    this.f.store64(this.cpu, carry, S.flagCarry);
+  }
+
+  /** Both words as kept. */
+  protected keptResult(): I64 {
+    return i64.load(this.cpu, S.flagResult);
+  }
+
+  protected keptCarry(): I64 {
+    return i64.load(this.cpu, S.flagCarry);
+  }
+
+  /** True while a condition can be had from the operands that gave the flags. */
+  get hasSource(): boolean {
+    return this.source !== undefined;
+  }
+
+  /** Control may come from elsewhere now: nothing is known. */
+  forget(): void {
+    this.known = undefined;
+    this.source = undefined;
   }
 
   /**
@@ -76,15 +121,26 @@ export class LazyFlags {
     this.store(signExtend(result, bytes), align(carries, bytes, this.f));
   }
 
-  /** Flags of `result = a - b` or `a - b - CF`; operands as for {@link add}. */
+  /** Flags of `result = a - b`; operands as for {@link add}. */
   sub(bytes: number, a: I64, b: I64, result: I64): void {
+    this.subCarry(bytes, a, b, result);
+    this.setSource({ kind: 'sub', bytes, a, b });
+  }
+
+  /** Flags of `result = a - b - CF`. */
+  subCarry(bytes: number, a: I64, b: I64, result: I64): void {
     const borrows = i64.or(i64.and(not(a), b), i64.and(not(i64.xor(a, b)), result));
     this.store(signExtend(result, bytes), align(borrows, bytes, this.f));
+  }
+
+  private setSource(source: FlagSource): void {
+    if (this.known) this.source = source;
   }
 
   /** Flags of AND, OR, XOR, TEST: CF = OF = 0 (and AF = 0, which the manual leaves undefined). */
   logic(bytes: number, result: I64): void {
     this.store(signExtend(result, bytes), c64(0));
+    this.setSource({ kind: 'logic', bytes, a: result, b: result });
   }
 
   /** Result flags of `result`, with CF and OF given (0 or 1) and AF clear. */
@@ -115,9 +171,11 @@ export class LazyFlags {
 
   private storeCarry(carry: I64): void {
     const kept = this.f.let(carry);
-    this.f.store64(this.cpu, kept, S.flagCarry);
+    this.putCarry(kept);
     const { known } = this;
-    this.known = known && this.f.nesting === 0 ? { result: known.result, carry: kept } : undefined;
+    this.source = undefined;
+    const isSure = known && this.f.nesting === this.base;
+    this.known = isSure ? { result: known.result, carry: kept } : undefined;
   }
 
   /** Sets ZF (0 or 1) and keeps the others. */
@@ -127,11 +185,11 @@ export class LazyFlags {
   }
 
   private result(): I64 {
-    return this.known?.result ?? i64.load(this.cpu, S.flagResult);
+    return this.known?.result ?? this.keptResult();
   }
 
   private carry(): I64 {
-    return this.known?.carry ?? i64.load(this.cpu, S.flagCarry);
+    return this.known?.carry ?? this.keptCarry();
   }
 
   /** CF as 0 or 1. */
@@ -184,7 +242,35 @@ export class LazyFlags {
     return cc & 1 ? i32.eqz(value) : value;
   }
 
+  /** The condition as a comparison of the operands of SUB or CMP, or of the result of AND, TEST. */
+  private compared(pair: number): I32 | undefined {
+    const { source, known } = this;
+    if (!source || !known) return undefined;
+    const { kind, bytes, a, b } = source;
+    const zero = i64.eqz(known.result);
+    const negative = i64.lt_s(known.result, c64(0));
+    if (kind === 'logic') {
+      const cases = [c32(0), c32(0), zero, zero, negative, undefined, negative];
+      return pair === 7 ? i64.le_s(known.result, c64(0)) : cases[pair];
+    }
+    const signed = (v: I64): I64 => signExtend(v, bytes);
+    switch (pair) {
+      case 1:
+        return i64.lt_u(a, b);
+      case 3:
+        return i64.le_u(a, b);
+      case 6:
+        return i64.lt_s(signed(a), signed(b));
+      case 7:
+        return i64.le_s(signed(a), signed(b));
+      default:
+        return undefined;
+    }
+  }
+
   private positive(pair: number): I32 {
+    const direct = this.compared(pair);
+    if (direct) return direct;
     const less = (): I32 => i64.lt_s(i64.xor(this.signWord(), this.overflowWord()), c64(0));
     switch (pair) {
       case 0:

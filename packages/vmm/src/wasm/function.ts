@@ -29,15 +29,39 @@ export interface Table {
 
 type Body = () => void;
 
+/** The constant zero of each type. */
+const ZERO: Record<ValType, readonly number[]> = {
+  i32: [0x41, 0],
+  i64: [0x42, 0],
+  f32: [0x43, 0, 0, 0, 0],
+  f64: [0x44, 0, 0, 0, 0, 0, 0, 0, 0],
+  v128: [0xfd, 0x0c, ...Array<number>(16).fill(0)],
+};
+
 /** Builds the body of one function. */
 export class FunctionBuilder {
-  readonly code: ByteWriter = new ByteWriter();
+  code: ByteWriter = new ByteWriter();
   readonly params: readonly Local[];
   private readonly locals: ValType[] = [];
   private depth = 0;
+  /** Locals in use since {@link recycle} was last called, and those free to be used again. */
+  private readonly used: Local[] = [];
+  private readonly free: Record<ValType, Local[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  private readonly recycles: boolean;
 
-  constructor(params: readonly ValType[]) {
+  /**
+   * `recycles`: the function is long and made of parts that share no temporaries. Then a new local
+   * is set to zero where it is made (the part may run many times), and {@link recycle} ends a part.
+   */
+  constructor(params: readonly ValType[], recycles = false) {
     this.params = params.map((type, index) => new Local(type, index));
+    this.recycles = recycles;
+  }
+
+  /** Ends a part: its temporaries may serve the next one. Locals of {@link keep} are not touched. */
+  recycle(): void {
+    for (const local of this.used) this.free[local.type].push(local);
+    this.used.length = 0;
   }
 
   /** How many control structures enclose the next statement. */
@@ -52,15 +76,33 @@ export class FunctionBuilder {
     return local as Local<T>;
   }
 
-  /** A new local, zero at function entry. */
-  local<T extends ValType>(type: T): Local<T> {
+  /** A new local that is never recycled; zero at function entry. */
+  keep<T extends ValType>(type: T): Local<T> {
     this.locals.push(type);
     return new Local(type, this.params.length + this.locals.length - 1);
   }
 
+  private temporary<T extends ValType>(type: T): Local<T> {
+    if (!this.recycles) return this.keep(type);
+    const local = (this.free[type].pop() as Local<T> | undefined) ?? this.keep(type);
+    this.used.push(local);
+    return local;
+  }
+
+  /** A new local, zero at function entry (or here, where locals are recycled). */
+  local<T extends ValType>(type: T): Local<T> {
+    const local = this.temporary(type);
+    if (this.recycles) {
+      this.code.bytes(ZERO[type]);
+      this.code.u8(0x21);
+      this.code.uleb(local.index);
+    }
+    return local;
+  }
+
   /** A new local holding `value` as it is now. */
   let<T extends ValType>(value: Expr<T>): Local<T> {
-    const local = this.local(value.type);
+    const local = this.temporary(value.type);
     this.set(local, value);
     return local;
   }
@@ -266,6 +308,14 @@ export class FunctionBuilder {
   memoryFill(destination: I32, value: I32, length: I32): void {
     for (const arg of [destination, value, length]) arg.emit(this.code);
     this.code.bytes([0xfc, 0x0b, 0x00]);
+  }
+
+  /** Puts statements before all others. They must not leave a control structure open. */
+  prologue(build: Body): void {
+    const rest = this.code;
+    this.code = new ByteWriter();
+    build();
+    this.code.append(rest);
   }
 
   /** The function body as the code section wants it: locals, code, end. */

@@ -15,7 +15,11 @@ export interface Declared<R extends ValType | 'void' = ValType | 'void'> extends
   define(build: (f: FunctionBuilder) => void): void;
 }
 
-/** Builds one module. Imports must be declared before the first function. */
+/**
+ * Builds one module. Imports must be declared before the first function, unless none of the module's
+ * functions calls another of them directly (`lateImports`): the indices of functions follow those
+ * of imports.
+ */
 export class ModuleBuilder {
   private readonly types: string[] = [];
   private readonly typeBytes: ByteWriter[] = [];
@@ -26,9 +30,14 @@ export class ModuleBuilder {
     readonly name: string;
     body?: ByteWriter;
   }[] = [];
-  private readonly exports: { name: string; kind: number; index: number }[] = [];
-  private readonly elements: number[] = [];
+  private readonly exports: { readonly name: string; readonly fn: Fn }[] = [];
+  private readonly elements: Fn[] = [];
   private tableImported = false;
+  private readonly lateImports: boolean;
+
+  constructor(options: { lateImports: boolean } = { lateImports: false }) {
+    this.lateImports = options.lateImports;
+  }
 
   /** The index of the function type with these parameters and this result. */
   typeIndex(params: readonly ValType[], result: ValType | 'void'): number {
@@ -72,7 +81,9 @@ export class ModuleBuilder {
     params: readonly ValType[],
     result: R,
   ): Fn<R> {
-    if (this.functions.length > 0) throw new Error(`import of ${name} after a function`);
+    if (this.functions.length > 0 && !this.lateImports) {
+      throw new Error(`import of ${name} after a function`);
+    }
     const typeIndex = this.typeIndex(params, result);
     const descriptor = new ByteWriter(8);
     descriptor.u8(0x00);
@@ -92,15 +103,25 @@ export class ModuleBuilder {
       type: typeIndex,
       name,
     };
-    this.functions.push(entry);
-    const index = this.importedFunctions + this.functions.length - 1;
+    const place = this.functions.push(entry) - 1;
     const define = (build: (f: FunctionBuilder) => void): void => {
       if (entry.body) throw new Error(`${name} is defined twice`);
-      const f = new FunctionBuilder(params);
+      // Functions of modules with late imports are long: compiled regions, not handlers.
+      const f = new FunctionBuilder(params, this.lateImports);
       build(f);
       entry.body = f.body();
     };
-    return { index, name, params, result, typeIndex, define };
+    const indexOf = (): number => this.importedFunctions + place;
+    return {
+      get index() {
+        return indexOf();
+      },
+      name,
+      params,
+      result,
+      typeIndex,
+      define,
+    };
   }
 
   /** Declares and defines a function. */
@@ -117,12 +138,12 @@ export class ModuleBuilder {
 
   /** Makes a function visible to the host under `name`. */
   export(name: string, fn: Fn): void {
-    this.exports.push({ name, kind: 0, index: fn.index });
+    this.exports.push({ name, fn });
   }
 
   /** Puts a function into the imported table and returns its place there. */
   element(fn: Fn): number {
-    this.elements.push(fn.index);
+    this.elements.push(fn);
     return this.elements.length - 1;
   }
 
@@ -171,8 +192,8 @@ export class ModuleBuilder {
       7,
       list(this.exports, (entry, to) => {
         to.name(entry.name);
-        to.u8(entry.kind);
-        to.uleb(entry.index);
+        to.u8(0x00);
+        to.uleb(entry.fn.index);
       }),
     );
     if (this.tableImported && this.elements.length > 0) this.section(out, 9, this.elementSection());
@@ -194,7 +215,7 @@ export class ModuleBuilder {
     content.uleb(1);
     content.bytes([0x00, 0x41, 0x00, 0x0b]);
     content.uleb(this.elements.length);
-    for (const index of this.elements) content.uleb(index);
+    for (const fn of this.elements) content.uleb(fn.index);
     return content;
   }
 
