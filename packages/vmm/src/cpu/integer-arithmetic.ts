@@ -26,7 +26,8 @@ function aluCarry(add: boolean): (x: Context) => void {
     const carry = x.f.let(i64.extend_u(x.flags.cf()));
     const step = add ? i64.add : i64.sub;
     const { old, result } = x.modify(0, (a) => step(step(a, b), carry));
-    x.flags[add ? 'add' : 'sub'](x.sizeOf(0), old, b, result);
+    if (add) x.flags.add(x.sizeOf(0), old, b, result);
+    else x.flags.subCarry(x.sizeOf(0), old, b, result);
   };
 }
 
