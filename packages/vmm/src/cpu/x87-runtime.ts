@@ -2,6 +2,7 @@
 
 import type { Fn } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
+import { defineFxState, type FxState } from './fxsave.ts';
 import type { MemoryRuntime } from './runtime.ts';
 import type { SoftFloat } from './softfloat.ts';
 import { defineX87Arithmetic, type X87Arithmetic } from './x87-arithmetic.ts';
@@ -23,7 +24,7 @@ export interface X87Operands {
 }
 
 /** The functions. */
-export interface X87Runtime extends X87Arithmetic, X87Transfer, Settle, X87State {
+export interface X87Runtime extends X87Arithmetic, X87Transfer, Settle, X87State, FxState {
   readonly operands: X87Operands;
 }
 
@@ -35,6 +36,7 @@ export function defineX87(m: ModuleBuilder, soft: SoftFloat, memory: MemoryRunti
     ...defineX87Arithmetic(m, settle, soft),
     ...defineX87Transfer(m, settle, soft),
     ...defineX87State(m, memory),
+    ...defineFxState(m, memory),
     operands: soft.f80,
   };
 }

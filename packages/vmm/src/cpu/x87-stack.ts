@@ -89,6 +89,10 @@ export function moveTop(f: FunctionBuilder, cpu: I32, count: number): void {
   f.store16(cpu, i32.or(i32.and(statusWord(cpu), c32(~TOP)), top), S.fsw);
 }
 
+/** Clears C1, as instructions do that neither round nor fault. */
+export const clearC1 = (f: FunctionBuilder, cpu: I32): void =>
+  f.store16(cpu, i32.and(statusWord(cpu), c32(~C1)), S.fsw);
+
 /** Empties ST(0) and makes ST(1) the top. */
 export function pop(f: FunctionBuilder, cpu: I32): void {
   freeRegister(f, cpu, c32(0));

@@ -1,5 +1,5 @@
 // The state of the x87 FPU as a whole: FNINIT, FLDENV, FNSTENV, FRSTOR, FNSAVE (SDM vol. 1, 8.1.10,
-// figures 8-9 to 8-12), FXSAVE and FXRSTOR (vol. 1, 10.5).
+// figures 8-9 to 8-12).
 //
 // As in processors that report FDP_EXCPTN_ONLY and the deprecation of FCS and FDS (CPUID leaf 7),
 // the last data pointer and the last opcode are those of the last unmasked exception, and the
@@ -7,20 +7,11 @@
 // the formats of real-address mode, whose pointers are linear addresses. ES and B follow from flags
 // and masks, whatever is loaded; the reserved bits of the control word are fixed.
 
-import {
-  c32,
-  c64,
-  call,
-  type Expr,
-  type Fn,
-  type I32,
-  type I64,
-  i32,
-  i64,
-  select,
-} from '../wasm/expr.ts';
+import { VM } from '../isa/flags.ts';
+import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
+import { isReal } from './control-bits.ts';
 import type { MemoryRuntime } from './runtime.ts';
 import { EXP_SPECIAL, ZERO64 } from './softfloat-parts.ts';
 import { S } from './state.ts';
@@ -32,8 +23,6 @@ export const ENVIRONMENT_32 = 28;
 const REGISTER = 10;
 /** Bytes of the registers that FNSAVE stores behind the environment. */
 export const REGISTERS = 80;
-/** Bytes of the area of FXSAVE. */
-export const FX_AREA = 512;
 
 /** The bits of the control word that exist, and the one among them that is always set. */
 const FCW_BITS = 0x1f7f;
@@ -41,11 +30,7 @@ const FCW_ONE = 0x40;
 /** The control word after FNINIT: everything masked, 64 bits, to nearest. */
 const FCW_INITIAL = 0x37f;
 /** Eleven bits of opcode. */
-const FOP_BITS = 0x7ff;
-const EFLAGS_VM = 1 << 17;
-/** Bits of MXCSR that must be zero, and the mask of the others that FXSAVE stores. */
-const MXCSR_RESERVED = 0xffff_0000;
-const MXCSR_MASK = 0xffff;
+export const FOP_BITS = 0x7ff;
 
 /** The functions; those with a result return non-zero when they have set a fault. */
 export interface X87State {
@@ -59,10 +44,6 @@ export interface X87State {
   /** (cpu, linear, wide): FNSAVE and FRSTOR. */
   readonly save: Fn<'i32'>;
   readonly restore: Fn<'i32'>;
-  /** (cpu, linear, rexW, registers): FXSAVE and FXRSTOR, with that many XMM registers. */
-  readonly fxsave: Fn<'i32'>;
-  /** Returns 2 when MXCSR has reserved bits: #GP. */
-  readonly fxrstor: Fn<'i32'>;
   /**
    * (cpu, linear rip, opcode): notes the opcode of an unmasked exception; `opcode` is its first
    * byte.
@@ -70,24 +51,22 @@ export interface X87State {
   readonly noteOpcode: Fn<'void'>;
 }
 
-/** FXRSTOR's result for reserved bits of MXCSR. */
-export const RESERVED_MXCSR = 2;
-
-function setControl(f: FunctionBuilder, cpu: I32, value: I32): void {
+/** Loads the control word. */
+export function setControl(f: FunctionBuilder, cpu: I32, value: I32): void {
   f.store16(cpu, i32.or(i32.and(value, c32(FCW_BITS)), c32(FCW_ONE)), S.fcw);
 }
 
 /** Loaded pointers have no segments, or are linear addresses. */
-function clearSelectors(f: FunctionBuilder, cpu: I32): void {
+export function clearSelectors(f: FunctionBuilder, cpu: I32): void {
   f.store16(cpu, c32(0), S.fcs);
   f.store16(cpu, c32(0), S.fds);
 }
 
 /** Address of physical register `n`, less S.fpr. */
-const registerPlace = (cpu: I32, n: I32): I32 => i32.add(cpu, i32.shl(n, c32(4)));
+export const registerPlace = (cpu: I32, n: I32): I32 => i32.add(cpu, i32.shl(n, c32(4)));
 
 /** A loop over 0 to `count` - 1. */
-function times(f: FunctionBuilder, count: I32, body: (i: I32) => void): void {
+export function times(f: FunctionBuilder, count: I32, body: (i: I32) => void): void {
   const i = f.let(c32(0));
   f.loop((again) => {
     body(i);
@@ -130,12 +109,9 @@ function defineLoadTags(m: ModuleBuilder): Fn<'void'> {
   });
 }
 
-/** Real-address or virtual-8086 mode: pointers are linear addresses. */
-const isReal = (cpu: I32): I32 =>
-  i32.or(
-    i64.eqz(i64.and(i64.load(cpu, S.cr0), c64(1))),
-    i32.and(i32.load(cpu, S.eflags), c32(EFLAGS_VM)),
-  );
+/** 1 in real-address and virtual-8086 mode, whose formats have linear addresses. */
+export const hasLinearPointers = (cpu: I32): I32 =>
+  i32.or(isReal(cpu), i32.and(i32.load(cpu, S.eflags), c32(VM)));
 
 const low16 = (value: I32): I32 => i32.and(value, c32(0xffff));
 /** Bits 31:16 of an address in bits 27:12, as the formats of real-address mode have them. */
@@ -150,7 +126,7 @@ function defineMakeEnvironment(m: ModuleBuilder, fullTags: Fn<'i32'>): Fn<'void'
     const cpu = f.param(0, 'i32');
     const tags = f.let(call(fullTags, cpu));
     const fop = f.let(i32.load16_u(cpu, S.fop));
-    const real = f.let(isReal(cpu));
+    const real = f.let(hasLinearPointers(cpu));
     const pointer = (offset: number, selector: number): I32 => {
       const base = select(real, i32.shl(i32.load16_u(cpu, selector), c32(4)), c32(0));
       return f.let(i32.add(i32.wrap(i64.load(cpu, offset)), base));
@@ -200,7 +176,7 @@ function defineTakeEnvironment(m: ModuleBuilder, loadTags: Fn<'void'>): Fn<'void
     const unit = f.let(i32.shl(c32(2), i32.ne(wide, c32(0))));
     const at = (index: number): I32 => i32.add(cpu, i32.mul(unit, c32(index)));
     const half = (index: number): I32 => i32.load16_u(at(index), IMAGE);
-    const real = f.let(isReal(cpu));
+    const real = f.let(hasLinearPointers(cpu));
     setControl(f, cpu, half(0));
     f.store16(cpu, half(1), S.fsw);
     f.call(loadTags, cpu, half(2));
@@ -266,7 +242,7 @@ function defineCopies(m: ModuleBuilder, memory: MemoryRuntime): Copies {
 }
 
 /** 1 when a memory function has set a fault. */
-const isFaulting = (cpu: I32): I32 => i32.ne(i32.load(cpu, S.faultVector), c32(-1));
+export const isFaulting = (cpu: I32): I32 => i32.ne(i32.load(cpu, S.faultVector), c32(-1));
 
 /** (cpu) */
 function defineInit(m: ModuleBuilder): Fn<'void'> {
@@ -356,109 +332,6 @@ function defineSave(
   return { save, restore };
 }
 
-// Offsets in the area of FXSAVE: SDM vol. 1, tables 10-2 and 10-4.
-const FX = {
-  fcw: 0,
-  fsw: 2,
-  ftw: 4,
-  fop: 6,
-  fip: 8,
-  fdp: 16,
-  mxcsr: 24,
-  st: 32,
-  xmm: 160,
-} as const;
-
-const FX_PARAMS = ['i32', 'i64', 'i32', 'i32'] as const;
-
-function defineFxsave(m: ModuleBuilder, memory: MemoryRuntime): Fn<'i32'> {
-  return m.function('x87Fxsave', FX_PARAMS, 'i32', (f) => {
-    const [cpu, linear] = [f.param(0, 'i32'), f.param(1, 'i64')];
-    const [rexW, xmmCount] = [f.param(2, 'i32'), f.param(3, 'i32')];
-    // Of two faulting pages the second is reported, as processors do.
-    const last = i64.add(linear, c64(FX_AREA - 1));
-    for (const at of [last, linear]) {
-      f.if(call(memory.probeWrite, cpu, at, c32(1)), () => f.return(c32(1)));
-    }
-    const store = (at: I64, value: I64): void =>
-      f.if(call(memory.store[8], cpu, at, value), () => f.return(c32(1)));
-    const field = (offset: number, value: I64): void => store(i64.add(linear, c64(offset)), value);
-    // The words of the header in one: control, status, tags (one byte, then a reserved one),
-    // opcode.
-    const header = i64.or(
-      i64.load32_u(cpu, S.fcw),
-      i64.or(i64.shl(i64.load8_u(cpu, S.ftw), c64(32)), i64.shl(i64.load16_u(cpu, S.fop), c64(48))),
-    );
-    field(FX.fcw, header);
-    const pointer = (at: number): I64 => select(rexW, i64.load(cpu, at), i64.load32_u(cpu, at));
-    field(FX.fip, pointer(S.fip));
-    field(FX.fdp, pointer(S.fdp));
-    field(FX.mxcsr, i64.or(i64.load32_u(cpu, S.mxcsr), c64(BigInt(MXCSR_MASK) << 32n)));
-    const entry = (start: number, i: I32): I64 =>
-      f.let(i64.add(linear, i64.extend_u(i32.add(i32.shl(i, c32(4)), c32(start)))));
-    times(f, c32(8), (i) => {
-      const from = f.let(registerPlace(cpu, physical(cpu, i)));
-      const to = entry(FX.st, i);
-      store(to, i64.load(from, S.fpr));
-      store(i64.add(to, c64(8)), i64.load16_u(from, S.fpr + 8));
-    });
-    times(f, xmmCount, (i) => {
-      const from = f.let(i32.add(cpu, i32.shl(i, c32(4))));
-      const to = entry(FX.xmm, i);
-      store(to, i64.load(from, S.xmm));
-      store(i64.add(to, c64(8)), i64.load(from, S.xmm + 8));
-    });
-    f.return(c32(0));
-  });
-}
-
-function defineFxrstor(m: ModuleBuilder, memory: MemoryRuntime): Fn<'i32'> {
-  return m.function('x87Fxrstor', FX_PARAMS, 'i32', (f) => {
-    const [cpu, linear] = [f.param(0, 'i32'), f.param(1, 'i64')];
-    const [rexW, xmmCount] = [f.param(2, 'i32'), f.param(3, 'i32')];
-    const load = (at: I64): I64 => {
-      const value = f.let(call(memory.load[8], cpu, at));
-      f.if(isFaulting(cpu), () => f.return(c32(1)));
-      return value;
-    };
-    const field = (offset: number): I64 => load(i64.add(linear, c64(offset)));
-    // What can fault comes first: the area lies in two pages at most.
-    const header = field(FX.fcw);
-    f.drop(field(FX_AREA - 8));
-    const mxcsr = f.let(i32.wrap(field(FX.mxcsr)));
-    f.if(i32.and(mxcsr, c32(MXCSR_RESERVED)), () => f.return(c32(RESERVED_MXCSR)));
-    f.store32(cpu, mxcsr, S.mxcsr);
-    setControl(f, cpu, i32.wrap(header));
-    f.store16(cpu, i32.wrap(i64.shr_u(header, c64(16))), S.fsw);
-    f.store8(cpu, i32.wrap(i64.shr_u(header, c64(32))), S.ftw);
-    const fop = i32.wrap(i64.shr_u(header, c64(48)));
-    f.store16(cpu, i32.and(fop, c32(FOP_BITS)), S.fop);
-    const pointer = (offset: number): Expr<'i64'> => {
-      const value = field(offset);
-      return select(rexW, value, i64.and(value, c64(0xffff_ffff)));
-    };
-    f.store64(cpu, pointer(FX.fip), S.fip);
-    f.store64(cpu, pointer(FX.fdp), S.fdp);
-    clearSelectors(f, cpu);
-    updateSummary(f, cpu);
-    const entry = (start: number, i: I32): I64 =>
-      f.let(i64.add(linear, i64.extend_u(i32.add(i32.shl(i, c32(4)), c32(start)))));
-    times(f, c32(8), (i) => {
-      const to = f.let(registerPlace(cpu, physical(cpu, i)));
-      const from = entry(FX.st, i);
-      f.store64(to, load(from), S.fpr);
-      f.storeLow(2, to, load(i64.add(from, c64(8))), S.fpr + 8);
-    });
-    times(f, xmmCount, (i) => {
-      const to = f.let(i32.add(cpu, i32.shl(i, c32(4))));
-      const from = entry(FX.xmm, i);
-      f.store64(to, load(from), S.xmm);
-      f.store64(to, load(i64.add(from, c64(8))), S.xmm + 8);
-    });
-    f.return(c32(0));
-  });
-}
-
 /**
  * Finds the opcode behind the prefixes, for S.fop: the low three bits of the first byte, and ModRM.
  * The instruction has just been fetched; should it not be readable all the same, nothing is noted.
@@ -499,8 +372,6 @@ export function defineX87State(m: ModuleBuilder, memory: MemoryRuntime): X87Stat
     }),
     ...defineEnvironment(m, copies, make, take),
     ...defineSave(m, copies, make, take, init),
-    fxsave: defineFxsave(m, memory),
-    fxrstor: defineFxrstor(m, memory),
     noteOpcode: defineNoteOpcode(m, memory),
   };
 }

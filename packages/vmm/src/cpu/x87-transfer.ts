@@ -6,7 +6,7 @@ import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/e
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import type { SoftFloat } from './softfloat.ts';
-import { C1, QUIET_NAN } from './softfloat-parts.ts';
+import { C1, IE, QUIET_NAN } from './softfloat-parts.ts';
 import { S } from './state.ts';
 import {
   clearFlags,
@@ -84,7 +84,10 @@ function definePushes(m: ModuleBuilder, settle: Settle): Pick<X87Transfer, 'push
       f.set(sig, DEFAULT_NAN.sig);
       f.set(signExp, DEFAULT_NAN.signExp);
     });
-    const outcome = settled(f, settle, cpu);
+    const outcome = f.let(call(settle.settle, cpu, c32(C1)));
+    // An unmasked denormal is reported, but loaded all the same; IE is never flagged beside DE.
+    const invalid = i32.and(i32.load(cpu, S.fpFlags), c32(IE));
+    f.if(i32.and(i32.eq(outcome, c32(OUTCOME.blocked)), invalid), () => f.return(outcome));
     pushRegister(f, cpu, sig, signExp);
     f.return(outcome);
   });

@@ -89,9 +89,10 @@ export function describeRecord(view: DataView, at: number): string {
       .toString(16)
       .padStart(16, '0');
   const word = (offset: number): string => view.getUint32(at + offset, true).toString(16);
+  const trap = view.getUint32(at + 56, true) ? ' trap' : '';
   return (
     `a ${hex(8).slice(12)}:${hex(0)} b ${hex(24).slice(12)}:${hex(16)} control ${word(32)}` +
-    ` -> ${hex(48).slice(12)}:${hex(40)} flags ${word(36)}${view.getUint32(at + 56, true) ? ' trap' : ''}`
+    ` -> ${hex(48).slice(12)}:${hex(40)} flags ${word(36)}${trap}`
   );
 }
 

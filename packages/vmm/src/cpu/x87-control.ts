@@ -1,0 +1,87 @@
+// Control of the x87 FPU: control and status word, environment and state, WAIT, FXSAVE and FXRSTOR
+// (SDM vol. 1, 8.3.11 and 8.6; vol. 2A). None of them changes the pointers to the last instruction.
+
+import { c32, c64, call, type Fn, i32, i64, select } from '../wasm/expr.ts';
+import type { Context, Semantic, SemanticTable } from './context.ts';
+import { CR0_EM, CR0_MP, CR0_TS } from './control-bits.ts';
+import { FX_AREA, RESERVED_MXCSR } from './fxsave.ts';
+import { pendingX87 } from './sse-operand.ts';
+import { S, VECTOR } from './state.ts';
+import { runtime } from './x87-instruction.ts';
+import type { X87Runtime } from './x87-runtime.ts';
+import { ES_B, EXCEPTIONS, SF, statusWord } from './x87-stack.ts';
+import { ENVIRONMENT_16, ENVIRONMENT_32, REGISTERS } from './x87-state.ts';
+
+/** A control instruction; the waiting ones take a pending exception first. */
+const control =
+  (waits: boolean, body: (x: Context, rt: X87Runtime) => void): Semantic =>
+  (x) => {
+    if (waits) pendingX87(x);
+    body(x, runtime(x));
+  };
+
+/** FLDENV, FNSTENV, FRSTOR, FNSAVE. */
+const environment =
+  (waits: boolean, pick: (rt: X87Runtime) => Fn<'i32'>, write: boolean, more = 0): Semantic =>
+  (x) => {
+    if (waits) pendingX87(x);
+    const large = x.opsize !== 2;
+    const bytes = (large ? ENVIRONMENT_32 : ENVIRONMENT_16) + more;
+    // The first word is accessed before the area's end can be found beyond the limit.
+    const first = x.linearAddress(2, write);
+    if (write) x.attempt(x.runtime.memory.probeWrite, x.cpu, first, c32(2));
+    else x.f.drop(x.load(2, first));
+    x.attempt(pick(runtime(x)), x.cpu, x.linearAddress(bytes, write), c32(large ? 1 : 0));
+  };
+
+const wait: Semantic = (x) => {
+  const cr0 = i32.wrap(i64.load(x.cpu, S.cr0));
+  x.raise(VECTOR.NM, { when: i32.eq(i32.and(cr0, c32(CR0_MP | CR0_TS)), c32(CR0_MP | CR0_TS)) });
+  pendingX87(x);
+};
+
+/** FXSAVE and FXRSTOR: SDM vol. 2A; the area is aligned to 16 bytes. */
+const fx =
+  (pick: (rt: X87Runtime) => Fn<'i32'>, write: boolean): Semantic =>
+  (x) => {
+    const { f, cpu } = x;
+    const cr0 = f.let(i32.wrap(i64.load(cpu, S.cr0)));
+    x.raise(VECTOR.UD, { when: i32.and(cr0, c32(CR0_EM)) });
+    x.raise(VECTOR.NM, { when: i32.and(cr0, c32(CR0_TS)) });
+    // Alignment is looked at before the limit that the area may cross, but after canonicality,
+    // which the access finds out.
+    const start = f.let(x.linearAddress(16, write));
+    const canonical = i64.le_u(i64.add(i64.shr_s(start, c64(47)), c64(1)), c64(1));
+    const misaligned = i32.and(i32.wrap(start), c32(15));
+    x.raise(VECTOR.GP, { code: c32(0), when: select(canonical, misaligned, c32(0)) });
+    const linear = f.let(x.linearAddress(FX_AREA, write));
+    const rexW = c32(x.opsize === 8 ? 1 : 0);
+    const registers = c32(x.wide ? 16 : 8);
+    const failed = f.let(call(pick(runtime(x)), cpu, linear, rexW, registers));
+    x.raise(VECTOR.GP, { code: c32(0), when: i32.eq(failed, c32(RESERVED_MXCSR)) });
+    x.faultIf(failed);
+  };
+
+const nothing = (): void => {};
+
+/** Semantics by mnemonic. */
+export const x87ControlSemantics: SemanticTable = {
+  fldcw: control(true, (x, rt) => x.f.call(rt.loadControl, x.cpu, i32.wrap(x.read(0)))),
+  fnstcw: control(false, (x) => x.write(0, i64.load16_u(x.cpu, S.fcw))),
+  fnstsw: control(false, (x) => x.write(0, i64.load16_u(x.cpu, S.fsw))),
+  fnclex: control(false, (x) => {
+    const kept = i32.and(statusWord(x.cpu), c32(~(ES_B | EXCEPTIONS | SF)));
+    x.f.store16(x.cpu, kept, S.fsw);
+  }),
+  fninit: control(false, (x, rt) => x.f.call(rt.init, x.cpu)),
+  fneni: control(false, nothing),
+  fndisi: control(false, nothing),
+  fnsetpm: control(false, nothing),
+  fldenv: environment(true, (rt) => rt.loadEnvironment, false),
+  fnstenv: environment(false, (rt) => rt.storeEnvironment, true),
+  frstor: environment(true, (rt) => rt.restore, false, REGISTERS),
+  fnsave: environment(false, (rt) => rt.save, true, REGISTERS),
+  wait,
+  fxsave: fx((rt) => rt.fxsave, true),
+  fxrstor: fx((rt) => rt.fxrstor, false),
+};
