@@ -119,8 +119,6 @@ export class Machine {
   private interruptLine = false;
   /** The processor waits for an interrupt. */
   private halted = false;
-  /** An instruction waits for the answer to its MMIO access: no interrupt may come between. */
-  private midInstruction = false;
   private resetAsked = false;
   private end: MachineEnd | undefined;
 
@@ -191,7 +189,6 @@ export class Machine {
     });
     this.params.vrp_continue = 0;
     this.params.vrp_irqready = 0;
-    this.midInstruction = false;
     this.halted = false;
   }
 
@@ -225,8 +222,8 @@ export class Machine {
   private offerInterrupt(): void {
     const { params } = this;
     const { interrupts } = this.pc;
-    const canTake = params.vrp_irqready !== 0 && !this.midInstruction;
-    params.vrp_irq = canTake && interrupts.pending() ? interrupts.acknowledge() : VRP_IRQ_NONE;
+    const canTake = params.vrp_irqready !== 0 && interrupts.pending();
+    params.vrp_irq = canTake ? interrupts.acknowledge() : VRP_IRQ_NONE;
     const line = interrupts.pending();
     if (line === this.interruptLine) return;
     this.interruptLine = line;
@@ -236,7 +233,6 @@ export class Machine {
   private answer(): void {
     const { params, exits } = this;
     params.vrp_continue = 0;
-    this.midInstruction = false;
     switch (params.vrp_exit_reason) {
       case VM_EXIT_NONE:
         exits.slice++;
@@ -296,7 +292,6 @@ export class Machine {
       mmio.dataHigh = 0;
     }
     this.params.vrp_continue = 1;
-    this.midInstruction = true;
   }
 
   private exitPort(value: number): void {

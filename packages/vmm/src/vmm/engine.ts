@@ -159,7 +159,10 @@ export interface EngineVcpu {
   /** {@link writeRegs} of everything on a processor just reset: no pending events, no old MSRs. */
   reset(state: VcpuRegState): boolean;
 
-  /** RFLAGS.IF is set and no STI or MOV SS shadow holds interrupts off. */
+  /**
+   * RFLAGS.IF is set, and neither an STI or MOV SS shadow nor an MMIO access that is not over holds
+   * interrupts off.
+   */
   interruptReady(): boolean;
 
   /** While on, run() returns with `intWindow` before an instruction at which one could be taken. */

@@ -7,6 +7,8 @@
 import type { Clock, Entropy } from '../base/clock.ts';
 import { VmmError } from '../base/errors.ts';
 import type { CodeCache } from '../cpu/code-cache.ts';
+import { CR4_OSXSAVE } from '../cpu/control-bits.ts';
+import { DELIVERY } from '../cpu/events.ts';
 import { LEAF_ENTRIES, PAGE, PhysicalMap, ROOT_ENTRIES } from '../cpu/physical-map.ts';
 import { type ProcessorExports, type ProcessorHost, ProcessorModule } from '../cpu/processor.ts';
 import {
@@ -22,6 +24,7 @@ import {
   STATE_BYTES,
   VECTOR,
 } from '../cpu/state.ts';
+import { IF } from '../isa/flags.ts';
 import type { Feature } from '../isa/row.ts';
 import { cpuid } from './cpuid.ts';
 import {
@@ -61,7 +64,6 @@ export const TSC_HZ = 1e9;
 export const SLICE_INSTRUCTIONS = 200_000;
 const WASM_PAGE_BYTES = 65536;
 const PAGE_BYTES = 4096;
-const EFLAGS_IF = 0x200;
 
 /** What a soft engine is made of. */
 export interface SoftEngineOptions {
@@ -267,7 +269,7 @@ export class SoftVcpu implements EngineVcpu {
         return a | (b << 8) | (c << 16) | (d << 24);
       },
       cpuid: (leaf, subleaf) => {
-        const osxsave = (this.words[S.cr4 >>> 2] & (1 << 18)) !== 0;
+        const osxsave = (this.words[S.cr4 >>> 2] & CR4_OSXSAVE) !== 0;
         const limitCpuid = (this.words[S.miscEnable >>> 2] & (1 << 22)) !== 0;
         const context = { vcpuId: this.vm.vcpuId, osxsave, tscHz: TSC_HZ, limitCpuid };
         const { eax, ebx, ecx, edx } = cpuid(leaf, subleaf, context);
@@ -339,15 +341,15 @@ export class SoftVcpu implements EngineVcpu {
       cpu.updateModes(this.base);
     }
     this.updatePvclock();
-    // Answers to MMIO belong to the instruction that asked.
-    if (this.mmioAt !== this.retired) this.set32(S.mmioCount, 0);
     let left = SLICE_INSTRUCTIONS;
-    if (this.pending && this.deliverPending(cpu)) return EngineExitReason.tripleFault;
+    if (this.pending && !this.deliverPending(cpu)) return this.describe(this.get32(S.exit));
     while (left > 0) {
+      // Answers to MMIO belong to the instruction that asked.
       this.set32(S.mmioNext, 0);
-      const stepping = this.get32(S.stepping) !== 0 || this.get32(S.shadow) !== 0;
+      if (!this.isAwaitingMmio) this.set32(S.mmioCount, 0);
+      const stepping = this.mustStep();
       if (!stepping && this.windowOpen()) return EngineExitReason.intWindow;
-      const before = stepping ? 1 : left;
+      const before = (stepping ? 1 : left) + this.get32(S.exceptions);
       if (stepping) {
         this.queueTrap(this.stepper!.step());
       } else {
@@ -355,7 +357,8 @@ export class SoftVcpu implements EngineVcpu {
         this.set32(S.budget, left);
         cpu.enter(this.base);
       }
-      const done = before - this.get32(S.budget);
+      // Exceptions take of the slice too, and are no instructions.
+      const done = (before - this.get32(S.budget) - this.get32(S.exceptions)) | 0;
       this.retired += done;
       left -= Math.max(done, 1);
       const reason = this.get32(S.exit);
@@ -366,19 +369,29 @@ export class SoftVcpu implements EngineVcpu {
     return EngineExitReason.none;
   }
 
-  private windowOpen(): boolean {
-    return this.get32(S.window) !== 0 && (this.get32(S.eflags) & EFLAGS_IF) !== 0;
+  /** One instruction at a time: traps, shadows, and an access to finish before an interrupt. */
+  private mustStep(): boolean {
+    if (this.get32(S.stepping) !== 0 || this.get32(S.shadow) !== 0) return true;
+    return this.isAwaitingMmio && this.get32(S.window) !== 0;
   }
 
+  private windowOpen(): boolean {
+    return this.get32(S.window) !== 0 && (this.get32(S.eflags) & IF) !== 0;
+  }
+
+  /** The next instruction has begun already: it made an access that somebody answers. */
+  private get isAwaitingMmio(): boolean {
+    return this.mmioAt === this.retired;
+  }
+
+  /** Delivers the pending event; false when the monitor is asked first, or the guest is at its end. */
   private deliverPending(cpu: ProcessorExports): boolean {
+    const { base, view } = this;
     const { vector, kind, code } = this.pending!;
-    this.pending = undefined;
-    this.view.setBigUint64(
-      this.base + S.eventRip,
-      this.view.getBigUint64(this.base + S.rip, true),
-      true,
-    );
-    return cpu.deliver(this.base, vector, kind, code === undefined ? 0 : 1, code ?? 0) !== 0;
+    view.setBigUint64(base + S.eventRip, view.getBigUint64(base + S.rip, true), true);
+    const result = cpu.deliver(base, vector, kind, code === undefined ? 0 : 1, code ?? 0);
+    if (result !== DELIVERY.waits) this.pending = undefined;
+    return result === DELIVERY.done;
   }
 
   /** A #DB that must wait until the monitor has completed the instruction. */
@@ -428,6 +441,8 @@ export class SoftVcpu implements EngineVcpu {
       exit.error = `The guest executes at 0x${exit.gpa.toString(16)}, where it has no memory.`;
       return EngineExitReason.internalError;
     }
+    if (!this.isAwaitingMmio) this.set32(S.mmioCount, 0);
+    this.mmioAt = this.retired;
     exit.size = this.get32(S.exitSize);
     exit.isWrite = (flags & EXIT_WRITE) !== 0;
     exit.isFetch = false;
@@ -449,8 +464,6 @@ export class SoftVcpu implements EngineVcpu {
 
   finishMmio(low: number, high: number): void {
     // The instruction runs again and finds the answers it has got so far, in order.
-    if (this.mmioAt !== this.retired) this.set32(S.mmioCount, 0);
-    this.mmioAt = this.retired;
     const count = this.get32(S.mmioCount);
     this.set32(S.mmioData + 8 * count, low);
     this.set32(S.mmioData + 8 * count + 4, high);
@@ -467,6 +480,7 @@ export class SoftVcpu implements EngineVcpu {
     this.prepare();
     if (!loadRegisters(this.view, this.base, from, mask)) return false;
     this.stale = true;
+    this.mmioAt = -1;
     return true;
   }
 
@@ -475,14 +489,14 @@ export class SoftVcpu implements EngineVcpu {
     resetState(this.view, this.base, this.words);
     this.pending = undefined;
     this.pvclockGpa = 0n;
-    this.mmioAt = -1;
     return this.writeRegs(state, 0x1f);
   }
 
   // Interrupts.
 
   interruptReady(): boolean {
-    return (this.get32(S.eflags) & EFLAGS_IF) !== 0 && this.get32(S.shadow) === 0;
+    const isShadowed = this.get32(S.shadow) !== 0 || this.isAwaitingMmio;
+    return (this.get32(S.eflags) & IF) !== 0 && !isShadowed;
   }
 
   requestWindow(on: boolean): void {
