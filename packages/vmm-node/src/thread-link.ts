@@ -7,10 +7,9 @@
 // - Towards the main thread: the worker sets bits of one word. Whoever sets the first also posts a
 //   message, for that is what an event loop waits for; the others find it on its way.
 //
-// Bits overtake messages. A receiver therefore takes the bits first and handles the messages that
-// are there before it acts on the bits towards the main thread (a kick may belong to an activation
-// that is still in the queue), and the bits first towards the worker (an interrupt is older than the
-// end of the reset that it is followed by).
+// Bits overtake messages. Towards the main thread a kick may arrive before the activation of the
+// queue that it is for, so that an activation looks at the queues by itself. Towards the worker the
+// bits are taken first: an interrupt is older than the end of the reset that follows it.
 
 import type {
   Errno,

@@ -111,10 +111,13 @@ export class BackendServer {
     });
   }
 
+  /** The driver's first kick may have been here before: what it was for is found now. */
   activate(queues: readonly QueueConfig[], features: bigint): void {
     this.backend.activate(queues, features);
+    this.kick();
   }
 
+  /** The driver has made buffers available, in whichever queue. */
   kick(): void {
     for (const queue of this.queues) this.backend.kick(queue);
   }

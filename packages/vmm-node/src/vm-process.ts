@@ -166,8 +166,12 @@ class VmProcess {
     this.port.on('message', (message: VcpuMessage) => this.receive(message));
     worker.on('error', (error: Error) => this.settle({ kind: 'died', message: error.message }));
     worker.on('exit', (code) => {
-      // What it posted before it ended is still to be received.
-      this.receiveAll();
+      // What it posted before it ended may still be on its way.
+      for (;;) {
+        const received = receiveMessageOnPort(this.port);
+        if (received === undefined) break;
+        this.receive(received.message);
+      }
       this.settle({ kind: 'died', message: `its thread ended with status ${code}` });
     });
     return worker;
@@ -181,28 +185,10 @@ class VmProcess {
     this.overdue = setTimeout(() => this.settle({ kind: 'overdue' }), STOP_MS_MAX);
   }
 
-  /** Bits first, then the messages that are there, then what the bits say: see thread-link.ts. */
   private receive(message: VcpuMessage): void {
-    const { console, devices } = this.link.takeAttention();
-    this.handle(message);
-    this.receiveAll();
-    if (console) this.console.attend();
-    for (const [index, server] of this.servers.entries()) {
-      if ((devices & (1 << index)) !== 0) server.kick();
-    }
-  }
-
-  private receiveAll(): void {
-    for (;;) {
-      const received = receiveMessageOnPort(this.port);
-      if (received === undefined) return;
-      this.handle(received.message);
-    }
-  }
-
-  private handle(message: VcpuMessage): void {
     switch (message.kind) {
       case 'attention':
+        this.attend();
         return;
       case 'activate':
         this.servers[message.device].activate(message.queues, message.features);
@@ -218,6 +204,14 @@ class VmProcess {
         return;
       case 'ended':
         this.settle(message);
+    }
+  }
+
+  private attend(): void {
+    const { console, devices } = this.link.takeAttention();
+    if (console) this.console.attend();
+    for (const [index, server] of this.servers.entries()) {
+      if ((devices & (1 << index)) !== 0) server.kick();
     }
   }
 

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { createVmMemory, RAM_BYTES_MAX } from './vm-memory.ts';
+
+const MB = 1 << 20;
+
+test('createVmMemory() is shared, of the size asked for, and can grow by what the engine needs', () => {
+  const memory = createVmMemory(16 * MB);
+  expect(memory.buffer).toBeInstanceOf(SharedArrayBuffer);
+  expect(memory.buffer.byteLength).toBe(16 * MB);
+  memory.grow((76 * MB) / 65536);
+  expect(memory.buffer.byteLength).toBe(92 * MB);
+});
+
+test('createVmMemory() refuses more than WebAssembly can address', () => {
+  const refusal = expect.objectContaining({ code: 'ENOMEM' });
+  expect(() => createVmMemory(RAM_BYTES_MAX + MB)).toThrow(refusal);
+  expect(() => createVmMemory(RAM_BYTES_MAX + MB)).toThrow(/4017 MB is more than .*: 4016 MB/);
+});
+
+test('createVmMemory() refuses more than the host has', () => {
+  const { availableMemory } = process;
+  process.availableMemory = () => 100 * MB;
+  try {
+    expect(() => createVmMemory(101 * MB)).toThrow(
+      /101 MB is more than this host can give.*100 MB/,
+    );
+  } finally {
+    process.availableMemory = availableMemory;
+  }
+});
