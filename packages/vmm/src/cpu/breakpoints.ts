@@ -1,6 +1,6 @@
 // Data breakpoints: SDM vol. 3B, 18.2.4. While DR7 enables anything the processor steps, so these
 // functions run only then: pages with a watched address never enter the TLB, and the slow paths that
-// their accesses therefore take note what they hit in S.watchHits. The step that did the access turns
+// their accesses therefore take note what they hit in S.debugTraps. The step that did the access turns
 // that into the trap. Instruction breakpoints are matched by the step itself.
 
 import { c32, c64, type Fn, type I32, type I64, i32, i64, type Local } from '../wasm/expr.ts';
@@ -66,7 +66,7 @@ export function defineWatch(m: ModuleBuilder): Fn<'void'> {
         i32.and(i32.eq(kind, c32(RW_WRITE)), isWrite),
       );
       f.if(i32.and(i32.and(data, overlaps), matches), () => {
-        f.store32(cpu, i32.or(i32.load(cpu, S.watchHits), c32(1 << i)), S.watchHits);
+        f.store32(cpu, i32.or(i32.load(cpu, S.debugTraps), c32(1 << i)), S.debugTraps);
       });
     }
   });

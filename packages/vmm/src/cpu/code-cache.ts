@@ -11,7 +11,7 @@ import type { SpecialHandler } from './flow.ts';
 import { addressingOf, type HandlerIndex } from './handlers.ts';
 import { operandSize, registerFormSize, registerNaming } from './operand-size.ts';
 import { LEAF_ENTRIES, PAGE, type PhysicalMap, ROOT_ENTRIES } from './physical-map.ts';
-import { R, RECORD_BYTES } from './record.ts';
+import { BLOCK_INSTRUCTIONS_MAX, R, RECORD_BYTES } from './record.ts';
 import {
   byteSlot,
   FETCH_ENTRIES,
@@ -25,8 +25,6 @@ import {
   TLB_SUPERVISOR,
 } from './state.ts';
 
-/** A block ends after this many instructions: the slice must end somewhere. */
-const BLOCK_INSTRUCTIONS_MAX = 48;
 /** Two records for an instruction that crosses pages, one to end the block, and the longest block. */
 const ROOM_FOR_BLOCK = (BLOCK_INSTRUCTIONS_MAX + 4) * RECORD_BYTES;
 const SS_INDEX = 2;
@@ -287,7 +285,6 @@ export class CodeCache {
     this.u16[(record + R.handler) >>> 1] = this.special.goOn;
     this.u16[(record + R.left) >>> 1] = 0;
     this.u16[(record + R.offset) >>> 1] = offset;
-    this.i32[(record + R.disp) >>> 2] = offset;
   }
 
   private fillUndecoded(record: number, status: DecodeStatus): void {
@@ -370,7 +367,7 @@ export class CodeCache {
     this.u8[record + R.addressLog] = Math.log2(instruction.addrSize);
     for (const operand of row.operands) this.fillRegister(record, operand, instruction);
     this.fillAddress(record, offset, instruction, addressing === 'register');
-    this.fillImmediate(record, offset, instruction);
+    this.fillImmediate(record, instruction);
   }
 
   private fillRegister(
@@ -412,7 +409,7 @@ export class CodeCache {
         : i.segment;
   }
 
-  private fillImmediate(record: number, offset: number, i: Instruction): void {
+  private fillImmediate(record: number, i: Instruction): void {
     const at = (record + R.imm) >>> 2;
     for (const { type, place } of i.row.operands) {
       if (place === 'moffs') {
@@ -422,7 +419,7 @@ export class CodeCache {
       if (place === 'imm2') this.u16[(record + R.reg) >>> 1] = i.imm2;
       if (place !== 'imm') continue;
       if (type === 'rel8' || type === 'relz') {
-        this.fillTarget(record, offset, i);
+        this.i32[(record + R.disp) >>> 2] = i.immLo;
         continue;
       }
       const bits = 8 * operandSize(type, i.opsize);
@@ -430,11 +427,5 @@ export class CodeCache {
       this.i32[at + 1] = bits <= 32 ? 0 : i.immHi;
       if (type === 'far') this.u16[(record + R.reg) >>> 1] = i.imm2;
     }
-  }
-
-  /** A direct jump: its target relative to the page, and the width its RIP wraps at. */
-  private fillTarget(record: number, offset: number, i: Instruction): void {
-    this.i32[(record + R.disp) >>> 2] = offset + i.length + i.immLo;
-    this.u8[record + R.scale] = i.codeSize === 8 ? 0 : 8 * i.opsize;
   }
 }

@@ -129,6 +129,11 @@ export interface Context {
   nextRip(): I64;
   /** Ends the block: goes to the direct target (operand of type rel) if `condition` holds. */
   branch(condition?: I32): void;
+  /**
+   * Outside 64-bit code, raises #GP(0) if {@link branch} would leave the limit of CS. For what
+   * changes something before it branches; otherwise `branch` checks where it must.
+   */
+  checkBranch(condition?: I32): void;
   /** Raises #GP(0) unless `rip` can be jumped to: canonical, or within the limit of CS. */
   checkTarget(rip: I64): void;
   /** Ends the block: goes to `rip` (already checked), truncated to the operand size outside 64-bit code. */
@@ -137,6 +142,12 @@ export interface Context {
   resume(): void;
   /** As {@link resume}, after RFLAGS.IF, TF, the shadow or a debug register may have changed. */
   resync(): void;
+  /** Goes on at the next instruction: the code is where it was, and is what it was. */
+  goOn(): void;
+  /** The same, after RFLAGS.IF, TF or a debug register may have changed. */
+  resyncNext(): void;
+  /** Holds off what `shadow` (of SHADOW) says until after the next instruction; may leave. */
+  hold(shadow: number): void;
   /** Ends the block at the next instruction, after state it depends on has changed (mode, paging). */
   serialize(): void;
   /** Leaves to the monitor with S.exit = `reason`, this instruction done, RIP at the next. */

@@ -17,7 +17,7 @@ import {
 } from './control-bits.ts';
 import { faulted } from './faults.ts';
 import { Stack } from './stack.ts';
-import { EXIT, RAX, RBX, RCX, RDX, S, VECTOR } from './state.ts';
+import { EXIT, RAX, RBX, RCX, RDX, S, SHADOW, VECTOR } from './state.ts';
 
 const isUser = (x: Context): I32 => i32.ne(i32.load(x.cpu, S.cpl), c32(0));
 const ecx = (x: Context): I32 => i32.wrap(x.gpr(RCX));
@@ -54,13 +54,7 @@ function movFromDebug(x: Context): void {
 
 function movToDebug(x: Context): void {
   x.attempt(x.runtime.system.debug.write, x.cpu, x.registerNumber(0), x.read(1));
-  resyncNext(x);
-}
-
-/** Goes on at the next instruction, looking whether an interrupt or a step is due. */
-function resyncNext(x: Context): void {
-  x.f.store64(x.cpu, x.nextRip(), S.rip);
-  x.resync();
+  x.resyncNext();
 }
 
 function writeCr0(x: Context, value: I64): void {
@@ -163,7 +157,7 @@ function checkIopl(x: Context): void {
 function cli(x: Context): void {
   checkIopl(x);
   x.f.store32(x.cpu, i32.and(i32.load(x.cpu, S.eflags), c32(~IF)), S.eflags);
-  x.serialize();
+  x.goOn();
 }
 
 /** STI holds interrupts off for one more instruction, if they were off. */
@@ -171,9 +165,9 @@ function sti(x: Context): void {
   const { f, cpu } = x;
   checkIopl(x);
   const flags = f.let(i32.load(cpu, S.eflags));
-  f.if(i32.eqz(i32.and(flags, c32(IF))), () => f.store32(cpu, c32(1), S.shadow));
   f.store32(cpu, i32.or(flags, c32(IF)), S.eflags);
-  resyncNext(x);
+  f.if(i32.eqz(i32.and(flags, c32(IF))), () => x.hold(SHADOW.interrupts));
+  x.goOn();
 }
 
 /** CLAC and STAC: ring 0 only, else #UD. */
@@ -185,7 +179,7 @@ const setAc =
     const others = i32.and(i32.load(cpu, S.eflags), c32(~AC));
     f.store32(cpu, set ? i32.or(others, c32(AC)) : others, S.eflags);
     f.call(x.runtime.memory.selectTlb, cpu);
-    x.serialize();
+    x.goOn();
   };
 
 function pushf(x: Context): void {
@@ -201,7 +195,7 @@ function popf(x: Context): void {
   const flags = i32.and(i32.wrap(stack.pop(x.opsize)), c32(~RF));
   stack.commit();
   f.call(x.runtime.system.back.restoreFlags, cpu, flags, c32(x.opsize), i32.load(cpu, S.cpl));
-  resyncNext(x);
+  x.resyncNext();
 }
 
 const SAHF_FLAGS = SF | ZF | AF | PF | CF;

@@ -12,7 +12,7 @@ import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '.
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import type { CodeTarget } from './code-target.ts';
-import { DR7_GD, isLong, isReal } from './control-bits.ts';
+import { DR6_BS, DR7_GD, isLong, isReal } from './control-bits.ts';
 import {
   descriptorAr,
   dplOf,
@@ -29,7 +29,19 @@ import type { MemoryRuntime } from './runtime.ts';
 import { IST_SLOT, type StackSwitch } from './stack-switch.ts';
 import { STAGE, STAGED, type Stage } from './stage.ts';
 import type { StageStack } from './stage-stack.ts';
-import { CS, EVENT, EXIT, FAULT_EXIT, gprSlot, RSP, S, SS, segmentCache, VECTOR } from './state.ts';
+import {
+  CS,
+  EVENT,
+  EXIT,
+  FAULT_EXIT,
+  gprSlot,
+  RSP,
+  S,
+  SHADOW,
+  SS,
+  segmentCache,
+  VECTOR,
+} from './state.ts';
 
 /** What event delivery is built on. */
 export interface EventParts {
@@ -41,13 +53,19 @@ export interface EventParts {
   readonly target: CodeTarget;
 }
 
+/** What delivering an event came to. */
+export const DELIVERY = {
+  /** The handler is about to run. */
+  done: 0,
+  /** A triple fault, as S.exit says. */
+  shutdown: 1,
+  /** The monitor must see to an access on the way, see S.exit; nothing has happened yet. */
+  waits: 2,
+} as const;
+
 /** Event delivery. */
 export interface Events {
-  /**
-   * (cpu, vector, kind, hasCode, code) -> 0 when the handler is about to run; non-zero when S.exit
-   * says why not: a triple fault, or an access on the way that the monitor must see to, in which
-   * case nothing has happened yet.
-   */
+  /** (cpu, vector, kind, hasCode, code) -> {@link DELIVERY}. */
   readonly deliver: Fn<'i32'>;
   /**
    * (cpu, vector, kind) -> fault: INT n and its like, at S.eventRip. A fault is that of the INT
@@ -85,7 +103,11 @@ export function defineEvents(m: ModuleBuilder, parts: EventParts): Events {
     deliver: defineDeliver(m, once, defineEscalate(m)),
     interrupt: m.function('interrupt', ['i32', 'i32', 'i32'], 'i32', (f) => {
       const [cpu, vector, kind] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
-      f.return(call(once, cpu, vector, kind, c32(0), c32(0)));
+      new Faults(f, cpu).attempt(once, cpu, vector, kind, c32(0), c32(0));
+      // TF is clear in the handler, and the instruction itself is not trapped (vol. 3B, 18.3.1.4).
+      const traps = i32.and(i32.load(cpu, S.debugTraps), c32(~DR6_BS));
+      f.store32(cpu, traps, S.debugTraps);
+      f.return(c32(0));
     }),
   };
 }
@@ -120,7 +142,10 @@ function defineEnter(m: ModuleBuilder, { modes, stage }: EventParts): Fn<'void'>
     const trap = i64.and(i64.load(cpu, STAGE.gate), c64(1n << 40n));
     f.if(i64.eqz(trap), () => f.set(flags, i32.and(flags, c32(~IF))));
     f.call(modes.setSystemFlags, cpu, flags);
-    f.store32(cpu, c32(0), S.shadow);
+    f.store32(cpu, c32(SHADOW.none), S.shadow);
+    // The answers to MMIO were for the instruction that the event interrupted.
+    f.store32(cpu, c32(0), S.mmioCount);
+    f.store32(cpu, c32(0), S.mmioNext);
     f.if(i32.eq(f.param(1, 'i32'), c32(VECTOR.DB)), () => {
       // General detection must not stop the debug handler itself (vol. 3B, 18.2.4).
       const dr7 = S.dr + 8 * 7;
@@ -347,9 +372,9 @@ function defineDeliver(m: ModuleBuilder, once: Fn<'i32'>, escalate: Fn<'i32'>): 
     f.loop((again) => {
       const exception = i32.eq(kind, c32(EVENT.exception));
       f.store32(cpu, i32.or(vector, i32.sub(exception, c32(1))), S.delivering);
-      f.if(i32.eqz(call(once, cpu, vector, kind, hasCode, code)), () => leave(0));
+      f.if(i32.eqz(call(once, cpu, vector, kind, hasCode, code)), () => leave(DELIVERY.done));
       const fault = f.let(i32.load(cpu, S.faultVector));
-      f.if(i32.eq(fault, c32(FAULT_EXIT)), () => leave(2));
+      f.if(i32.eq(fault, c32(FAULT_EXIT)), () => leave(DELIVERY.waits));
       // A descriptor table or TSS that reaches past the canonical addresses.
       f.if(i32.eq(fault, c32(FAULT_NON_CANONICAL)), () => {
         f.store32(cpu, c32(VECTOR.GP), S.faultVector);
@@ -358,7 +383,7 @@ function defineDeliver(m: ModuleBuilder, once: Fn<'i32'>, escalate: Fn<'i32'>): 
       f.set(vector, call(escalate, cpu));
       f.if(i32.eq(vector, c32(-1)), () => {
         f.store32(cpu, c32(EXIT.tripleFault), S.exit);
-        leave(1);
+        leave(DELIVERY.shutdown);
       });
       f.set(kind, c32(EVENT.exception));
       f.set(hasCode, i32.load(cpu, S.faultHasCode));

@@ -6,7 +6,7 @@
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { type CodeTarget, cutToSize } from './code-target.ts';
+import { type CodeTarget, cutToSize, stagedWide } from './code-target.ts';
 import { hasBits, isLong, isReal } from './control-bits.ts';
 import {
   descriptorAr,
@@ -154,6 +154,7 @@ function defineCall(m: ModuleBuilder, parts: FarParts, gate: Fn<'i32'>): Fn<'i32
           f.returnCall(throughGate, cpu, returnRip);
         });
         faults.attempt(target.direct, cpu, selector, descriptor);
+        flattenStack(f, cpu);
       },
     );
     faults.attempt(stack.push, cpu, size, i64.load16_u(cpu, segmentCache(CS)), c32(0));
@@ -161,6 +162,19 @@ function defineCall(m: ModuleBuilder, parts: FarParts, gate: Fn<'i32'>): Fn<'i32
     faults.attempt(target.offset, cpu, offset, c32(0));
     f.call(stage.commit, cpu);
     f.return(c32(0));
+  });
+}
+
+/**
+ * A call to 64-bit code pushes onto the stack as that code sees it: without base and limit. From
+ * compatibility mode RSP is ESP.
+ */
+function flattenStack(f: FunctionBuilder, cpu: I32): void {
+  f.if(stagedWide(cpu), () => {
+    f.store32(cpu, c32(8), STAGE.stackSize);
+    f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
+      f.store64(cpu, i64.load32_u(cpu, STAGE.rsp), STAGE.rsp);
+    });
   });
 }
 
@@ -174,6 +188,7 @@ function defineCallGate(m: ModuleBuilder, parts: FarParts): Fn<'i32'> {
     const gate = f.let(i64.load(cpu, STAGE.gate));
     const offset = f.let(i64.load(cpu, STAGE.rip));
     faults.attempt(target.inward, cpu, gateSelector(gate), c32(0));
+    flattenStack(f, cpu);
     // 16-bit gates are type 4, the others 12; those of IA-32e mode push 8 bytes.
     const wide = i32.and(i32.wrap(i64.shr_u(gate, c64(43))), c32(1));
     const size = f.let(i32.shl(i32.shl(c32(2), wide), isLong(cpu)));

@@ -1,11 +1,11 @@
 // SYSCALL, SYSRET, SYSENTER and SYSEXIT: SDM vol. 2 and vol. 3A, 5.8.7 and 5.8.8. The segments they
 // load are fixed: no descriptor is read. SYSCALL is for 64-bit code only, as on Intel processors.
 
-import { IF, RF, VM } from '../isa/flags.ts';
+import { IF, RF, TF, VM } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { control, EFER_SCE, hasBits, isCanonical, isLong } from './control-bits.ts';
+import { control, DR6_BS, EFER_SCE, hasBits, isCanonical, isLong } from './control-bits.ts';
 import { AR_FLAT_CODE32, AR_FLAT_CODE64, AR_FLAT_DATA } from './descriptor.ts';
 import { Faults } from './faults.ts';
 import type { Modes } from './modes.ts';
@@ -77,6 +77,11 @@ function defineSyscall(m: ModuleBuilder, modes: Modes, setFlat: Fn<'void'>): Fn<
     f.call(setFlat, cpu, selector, i32.add(selector, c32(8)), c32(AR_FLAT_CODE64), c32(0));
     const mask = i32.xor(i32.load(cpu, S.sfmask), c32(-1));
     f.call(modes.setFlags, cpu, i32.and(flags, mask));
+    // If that clears TF there is no single-step trap behind SYSCALL.
+    f.if(i32.eqz(hasBits(i32.load(cpu, S.eflags), TF)), () => {
+      const traps = i32.and(i32.load(cpu, S.debugTraps), c32(~DR6_BS));
+      f.store32(cpu, traps, S.debugTraps);
+    });
     f.return(c32(0));
   });
 }

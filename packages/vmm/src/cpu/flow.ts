@@ -1,11 +1,13 @@
 // How execution gets from one record to the next: entering a page, linking direct jumps, ending a
 // slice, raising faults, and the records that stand for no instruction of the guest.
 
-import { c32, c64, call, type Fn, i32, i64, type I32, type I64 } from '../wasm/expr.ts';
+import { IF } from '../isa/flags.ts';
+import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Table } from '../wasm/function.ts';
 import type { Declared, ModuleBuilder } from '../wasm/module.ts';
 import { CODE_PAGE, defineFindCodePage } from './code-page.ts';
-import { fetchEntry, type Mmu } from './mmu.ts';
+import { NO_FAULT } from './faults.ts';
+import { fetchEntry, fetchTag, type Mmu } from './mmu.ts';
 import { ACCESS, FAULT_NON_CANONICAL, WALK } from './page-walk.ts';
 import { R, RECORD_BYTES } from './record.ts';
 import type { FlowRuntime } from './runtime.ts';
@@ -48,14 +50,27 @@ export interface Flow extends FlowRuntime {
 }
 
 export const HANDLER_PARAMS = ['i32', 'i32'] as const;
-const EFLAGS_IF = 1 << 9;
 
 /** RIP of a record's instruction. */
 export const ripOf = (cpu: I32, record: I32): I64 =>
   i64.add(i64.load(cpu, SLOT.ripBase), i64.extend_u(i32.load16_u(record, R.offset)));
 
+const codeLimit = (cpu: I32): I64 => i64.load32_u(cpu, segmentCache(CS) + SEGMENT_LIMIT);
+
+/** Sets a fault with error code 0. */
+function setFault(f: FunctionBuilder, cpu: I32, vector: I32): void {
+  f.store32(cpu, vector, S.faultVector);
+  f.store32(cpu, c32(1), S.faultHasCode);
+  f.store32(cpu, c32(0), S.faultCode);
+}
+
 /** Jumps to a record's handler. */
-function dispatch(f: FunctionBuilder, flow: { table: Table; type: number }, cpu: I32, record: I32): void {
+function dispatch(
+  f: FunctionBuilder,
+  flow: { table: Table; type: number },
+  cpu: I32,
+  record: I32,
+): void {
   f.returnCallIndirect(flow.table, flow.type, i32.load16_u(record, R.handler), cpu, record);
 }
 
@@ -104,9 +119,7 @@ export class FlowBuilder {
 
   /** Charges the block that starts at `record` to the slice and goes there, or ends the slice. */
   private go(f: FunctionBuilder, cpu: I32, record: I32): void {
-    const left = f.let(
-      i32.sub(i32.load(cpu, S.budget), i32.load16_u(record, R.left)),
-    );
+    const left = f.let(i32.sub(i32.load(cpu, S.budget), i32.load16_u(record, R.left)));
     f.store32(cpu, left, S.budget);
     f.if(i32.lt_s(left, c32(0)), () => f.returnCall(this.sliceEnd, cpu, record));
     dispatch(f, this.target, cpu, record);
@@ -127,10 +140,10 @@ export class FlowBuilder {
     this.defineRaise(deliver);
   }
 
-  private linearRip(f: FunctionBuilder, cpu: I32): I64 {
+  private linearRip(f: FunctionBuilder, cpu: I32, mode: I32): I64 {
     // The base of CS is zero in 64-bit code, and linear addresses have 32 bits elsewhere.
     const sum = f.let(i64.add(i64.load(cpu, S.rip), i64.load(cpu, SLOT.segmentBase + 8 * CS)));
-    f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
+    f.if(i32.ne(mode, c32(8)), () => {
       f.set(sum, i64.and(sum, c64(0xffffffff)));
     });
     return sum;
@@ -145,10 +158,10 @@ export class FlowBuilder {
   private defineEnter(): void {
     this.enter.define((f) => {
       const cpu = f.param(0, 'i32');
-      const linear = this.linearRip(f, cpu);
+      const mode = f.let(i32.load(cpu, S.codeMode));
+      const linear = this.linearRip(f, cpu, mode);
       const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), linear));
-      const hit = i64.eq(i64.load(entry), i64.and(linear, c64(-4096)));
-      f.if(hit, () => {
+      f.if(i64.eq(i64.load(entry), fetchTag(linear, mode)), () => {
         const code = f.let(i32.load(entry, 8));
         const record = f.let(i32.load(mapSlot(code, linear), CODE_PAGE.map));
         f.if(record, () => {
@@ -165,14 +178,17 @@ export class FlowBuilder {
     this.fetchPage = fetchPage;
     this.enterSlow.define((f) => {
       const cpu = f.param(0, 'i32');
-      const linear = f.let(this.linearRip(f, cpu));
+      // At the end of a slice the next instruction is not even looked at: its fetch might fault, and
+      // a trap after the last instruction comes first.
+      f.if(i32.le_s(i32.load(cpu, S.budget), c32(0)), () => {
+        f.store32(cpu, c32(EXIT.none), S.exit);
+        f.return();
+      });
       const mode = f.let(i32.load(cpu, S.codeMode));
+      const linear = this.linearRip(f, cpu, mode);
       f.if(i32.ne(mode, c32(8)), () => {
-        const limit = i64.load32_u(cpu, segmentCache(CS) + SEGMENT_LIMIT);
-        f.if(i64.gt_u(i64.load(cpu, S.rip), limit), () => {
-          f.store32(cpu, c32(VECTOR.GP), S.faultVector);
-          f.store32(cpu, c32(1), S.faultHasCode);
-          f.store32(cpu, c32(0), S.faultCode);
+        f.if(i64.gt_u(i64.load(cpu, S.rip), codeLimit(cpu)), () => {
+          setFault(f, cpu, c32(VECTOR.GP));
           f.returnCall(this.raise, cpu);
         });
       });
@@ -205,7 +221,7 @@ export class FlowBuilder {
         f.return(c32(0));
       });
       const page = f.let(i32.wrap(i64.shr_u(i64.load(cpu, S.lastPhysical), c64(12))));
-      const mode = i32.load(cpu, S.codeMode);
+      const mode = f.let(i32.load(cpu, S.codeMode));
       const code = f.let(call(this.findCodePage, cpu, page, mode));
       f.loop((again) => {
         f.if(i32.eqz(code), () => {
@@ -214,7 +230,7 @@ export class FlowBuilder {
         });
       });
       const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), linear));
-      f.store64(entry, i64.and(linear, c64(-4096)));
+      f.store64(entry, fetchTag(linear, mode));
       f.store32(entry, code, 8);
       f.store32(entry, page, 12);
       const global = i32.and(i32.load(cpu, S.walkFlags), c32(WALK.global));
@@ -227,28 +243,31 @@ export class FlowBuilder {
     this.link.define((f) => {
       const [cpu, record, fallThrough] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
       const next = i32.add(i32.load16_u(record, R.offset), i32.load8_u(record, R.length));
-      const target = f.choose(
-        'i32',
-        fallThrough,
-        () => next,
-        () => i32.load(record, R.disp),
-      );
-      f.if(i32.lt_u(target, c32(4096)), () => {
+      // Relative to the page, and more than 32 bits: a displacement may be near 2^31.
+      const target = f.let(i64.extend_u(next));
+      f.if(i32.eqz(fallThrough), () => {
+        f.set(target, i64.add(target, i64.load32_s(record, R.disp)));
+      });
+      f.if(i64.lt_u(target, c64(4096)), () => {
         const code = f.let(i32.load(cpu, S.codePage));
-        const slot = i32.add(code, i32.shl(target, c32(2)));
+        const offset = f.let(i32.wrap(target));
+        const slot = i32.add(code, i32.shl(offset, c32(2)));
         const found = f.let(i32.load(slot, CODE_PAGE.map));
-        f.if(i32.eqz(found), () => f.set(found, call(host.decode, cpu, code, target)));
+        f.if(i32.eqz(found), () => f.set(found, call(host.decode, cpu, code, offset)));
         f.if(found, () => {
           const where = i32.add(record, i32.shl(fallThrough, c32(2)));
           f.store32(where, found, R.taken);
           this.go(f, cpu, found);
         });
       });
-      const rip = f.let(i64.add(i64.load(cpu, SLOT.ripBase), i64.extend_s(target)));
-      // Outside 64-bit code the instruction pointer wraps at the operand size: R.scale holds 16 or 32.
-      const bits = f.let(i64.load8_u(record, R.scale));
-      f.if(i64.ne(bits, c64(0)), () => {
-        f.set(rip, i64.and(rip, i64.sub(i64.shl(c64(1), bits), c64(1))));
+      const rip = f.let(i64.add(i64.load(cpu, SLOT.ripBase), target));
+      f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
+        f.set(rip, i64.and(rip, c64(0xffffffff)));
+        const jumps = i32.eqz(fallThrough);
+        f.if(i32.and(jumps, i64.gt_u(rip, codeLimit(cpu))), () => {
+          setFault(f, cpu, c32(VECTOR.GP));
+          f.returnCall(this.faultAt, cpu, record);
+        });
       });
       f.store64(cpu, rip, S.rip);
       f.returnCall(this.enter, cpu);
@@ -266,27 +285,21 @@ export class FlowBuilder {
       this.refund(f, cpu, record);
       f.if(i32.eq(i32.load(cpu, S.faultVector), c32(FAULT_NON_CANONICAL)), () => {
         const stack = i32.eq(i32.load8_u(record, R.segmentIndex), c32(SS));
-        f.store32(cpu, i32.sub(c32(VECTOR.GP), stack), S.faultVector);
-        f.store32(cpu, c32(1), S.faultHasCode);
-        f.store32(cpu, c32(0), S.faultCode);
+        setFault(f, cpu, i32.sub(c32(VECTOR.GP), stack));
       });
       f.returnCall(this.raise, cpu);
     });
     this.resync.define((f) => {
       const cpu = f.param(0, 'i32');
-      const shadow = f.let(i32.load(cpu, S.shadow));
-      const enabled = i32.ne(i32.and(i32.load(cpu, S.eflags), c32(EFLAGS_IF)), c32(0));
-      const window = i32.and(i32.ne(i32.load(cpu, S.window), c32(0)), enabled);
-      const leave = i32.or(i32.ne(i32.load(cpu, S.stepping), c32(0)), window);
-      f.if(leave, () => {
-        f.if(
-          i32.or(i32.load(cpu, S.stepping), shadow),
-          () => f.store32(cpu, c32(EXIT.step), S.exit),
-          () => f.store32(cpu, c32(EXIT.window), S.exit),
-        );
+      f.if(i32.or(i32.load(cpu, S.stepping), i32.load(cpu, S.shadow)), () => {
+        f.store32(cpu, c32(EXIT.step), S.exit);
         f.return();
       });
-      f.store32(cpu, c32(0), S.shadow);
+      const enabled = i32.ne(i32.and(i32.load(cpu, S.eflags), c32(IF)), c32(0));
+      f.if(i32.and(i32.ne(i32.load(cpu, S.window), c32(0)), enabled), () => {
+        f.store32(cpu, c32(EXIT.window), S.exit);
+        f.return();
+      });
       f.returnCall(this.enter, cpu);
     });
   }
@@ -295,14 +308,16 @@ export class FlowBuilder {
     this.raise.define((f) => {
       const cpu = f.param(0, 'i32');
       const vector = f.let(i32.load(cpu, S.faultVector));
-      f.store32(cpu, c32(-1), S.faultVector);
+      f.store32(cpu, c32(NO_FAULT), S.faultVector);
       f.if(i32.eq(vector, c32(FAULT_EXIT)), () => f.return());
       f.if(i32.eq(vector, c32(FAULT_NON_CANONICAL)), () => {
+        setFault(f, cpu, c32(NO_FAULT));
         f.set(vector, c32(VECTOR.GP));
-        f.store32(cpu, c32(1), S.faultHasCode);
-        f.store32(cpu, c32(0), S.faultCode);
       });
+      // An exception takes as much of the slice as an instruction: a handler whose first instruction
+      // faults again must not keep the processor for ever.
       f.store64(cpu, i64.add(i64.load(cpu, S.exceptions), c64(1)), S.exceptions);
+      f.store32(cpu, i32.sub(i32.load(cpu, S.budget), c32(1)), S.budget);
       f.store64(cpu, i64.load(cpu, S.rip), S.eventRip);
       const [hasCode, code] = [i32.load(cpu, S.faultHasCode), i32.load(cpu, S.faultCode)];
       const down = call(deliver, cpu, vector, c32(EVENT.exception), hasCode, code);
@@ -314,7 +329,7 @@ export class FlowBuilder {
   /**
    * Defines the handlers of records that are no instructions; returns their functions:
    * - `stale`: the page's code was dropped under the record's feet: look again.
-   * - `goOn`: the block was cut here; go on at R.disp of this page (linked like a jump).
+   * - `goOn`: the block was cut here; go on at its offset (linked like a jump).
    * - `crossing`: the instruction goes on in the next page: run its own record at R.taken.
    * - `leavePage`: behind such an instruction: enter at this record's offset.
    * - `stop`: behind the one instruction of a step: return to the monitor.
@@ -336,7 +351,9 @@ export class FlowBuilder {
         f.if(next, () => this.go(f, cpu, next));
         f.returnCall(this.link, cpu, record, c32(0));
       }),
-      crossing: define('crossing', (f, cpu, record) => this.crossing(f, cpu, record, fetchPage, host)),
+      crossing: define('crossing', (f, cpu, record) =>
+        this.crossing(f, cpu, record, fetchPage, host),
+      ),
       leavePage: define('leavePage', (f, cpu, record) => {
         f.store64(cpu, ripOf(cpu, record), S.rip);
         f.returnCall(this.enter, cpu);
@@ -348,14 +365,21 @@ export class FlowBuilder {
     };
   }
 
-  private crossing(f: FunctionBuilder, cpu: I32, record: I32, fetchPage: Fn<'i32'>, host: DecodeHost): void {
+  private crossing(
+    f: FunctionBuilder,
+    cpu: I32,
+    record: I32,
+    fetchPage: Fn<'i32'>,
+    host: DecodeHost,
+  ): void {
     const base = i64.add(i64.load(cpu, SLOT.ripBase), i64.load(cpu, SLOT.segmentBase + 8 * CS));
     const linear = f.let(i64.add(base, c64(4096)));
-    f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
+    const mode = f.let(i32.load(cpu, S.codeMode));
+    f.if(i32.ne(mode, c32(8)), () => {
       f.set(linear, i64.and(linear, c64(0xffffffff)));
     });
     const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), linear));
-    f.if(i64.ne(i64.load(entry), linear), () => {
+    f.if(i64.ne(i64.load(entry), fetchTag(linear, mode)), () => {
       f.if(i32.eqz(call(fetchPage, cpu, linear)), () => f.returnCall(this.faultAt, cpu, record));
     });
     const page = f.let(i32.load(entry, 12));

@@ -23,7 +23,7 @@ import { type Flow, nextRecord, ripOf } from './flow.ts';
 import { LazyFlags } from './lazy-flags.ts';
 import { loadLow, TLB, tlbEntry } from './mmu.ts';
 import { hasMemoryForm, operandSize, registerFormSize, registerNaming } from './operand-size.ts';
-import { R } from './record.ts';
+import { BLOCK_INSTRUCTIONS_MAX, R } from './record.ts';
 import type { Runtime } from './runtime.ts';
 import { CS, gprSlot, RAX, S, SEGMENT_LIMIT, segmentCache, VECTOR } from './state.ts';
 
@@ -444,12 +444,11 @@ export class InterpreterContext implements Context {
   }
 
   branch(condition?: I32): void {
-    const { f, cpu, record } = this;
+    const { f, cpu } = this;
     const taken = (): void => {
       if (!this.wide && this.opsize === 2) {
         // IP wraps at 64 KiB, and where that is in the page depends on the base of CS: no link.
-        const target = i64.add(this.nextRip(), i64.load32_s(record, R.disp));
-        f.store64(cpu, i64.and(target, c64(0xffff)), S.rip);
+        f.store64(cpu, this.directTarget(), S.rip);
         f.returnCall(this.flow.enter, cpu);
       } else {
         this.follow(R.taken);
@@ -470,6 +469,22 @@ export class InterpreterContext implements Context {
     const target = f.let(i32.load(record, field));
     f.if(target, () => this.flow.go(f, cpu, target));
     f.returnCall(this.flow.link, cpu, record, c32(field === R.fallThrough ? 1 : 0));
+  }
+
+  /** RIP that a direct branch goes to, outside 64-bit code. */
+  private directTarget(): I64 {
+    const target = i64.add(this.nextRip(), i64.load32_s(this.record, R.disp));
+    return i64.and(target, c64(this.opsize === 2 ? 0xffff : 0xffffffff));
+  }
+
+  checkBranch(condition?: I32): void {
+    if (this.wide) return;
+    const limit = i64.load32_u(this.cpu, segmentCache(CS) + SEGMENT_LIMIT);
+    const outside = i64.gt_u(this.directTarget(), limit);
+    this.raise(VECTOR.GP, {
+      code: c32(0),
+      when: condition ? i32.and(condition, outside) : outside,
+    });
   }
 
   checkTarget(rip: I64): void {
@@ -508,6 +523,35 @@ export class InterpreterContext implements Context {
     this.closeBlock();
     this.f.returnCall(this.flow.resync, this.cpu);
     this.end();
+  }
+
+  goOn(): void {
+    if (!this.row.endsBlock) return;
+    this.follow(R.fallThrough);
+    this.end();
+  }
+
+  resyncNext(): void {
+    const { f, cpu } = this;
+    const asked = i32.or(i32.load(cpu, S.window), i32.load(cpu, S.stepping));
+    f.if(asked, () => this.resyncAtNext());
+    this.goOn();
+  }
+
+  private resyncAtNext(): void {
+    this.f.store64(this.cpu, this.nextRip(), S.rip);
+    this.resync();
+  }
+
+  hold(shadow: number): void {
+    const { f, cpu } = this;
+    const asked = i32.or(i32.load(cpu, S.window), i32.load(cpu, S.stepping));
+    // Nothing comes in before the end of the slice, which may be right behind this instruction.
+    const ending = i32.lt_s(i32.load(cpu, S.budget), c32(BLOCK_INSTRUCTIONS_MAX));
+    f.if(i32.or(asked, ending), () => {
+      f.store32(cpu, c32(shadow), S.shadow);
+      this.resyncAtNext();
+    });
   }
 
   serialize(): void {

@@ -350,17 +350,17 @@ class MmuBuilder {
       const head = f.let(i32.sub(c32(4096), inPage(linear)));
       f.if(i32.gt_u(head, bytes), () => f.set(head, bytes));
       const tail = f.let(i32.sub(bytes, head));
-      // Both pages must be writable before a byte of either changes.
+      // Both pages must be writable before a byte of either changes; the lower one's fault is first.
+      const first = f.let(call(this.translate, cpu, tlb, linear, access));
+      f.if(i32.eqz(first), () => f.return(c32(1)));
+      const entry = f.let(i32.load(cpu, S.lastEntry));
+      const physical = f.let(i64.load(cpu, S.lastPhysical));
       const second = f.local('i32');
       f.if(tail, () => {
         const next = i64.add(linear, i64.extend_u(head));
         f.set(second, call(this.translate, cpu, tlb, next, access));
         f.if(i32.eqz(second), () => f.return(c32(1)));
       });
-      const secondEntry = f.let(i32.load(cpu, S.lastEntry));
-      const secondPhysical = f.let(i64.load(cpu, S.lastPhysical));
-      const first = f.let(call(this.translate, cpu, tlb, linear, access));
-      f.if(i32.eqz(first), () => f.return(c32(1)));
       this.observe(f, cpu, linear, bytes, access);
       f.if(
         i32.eq(first, c32(NO_MEMORY)),
@@ -371,12 +371,12 @@ class MmuBuilder {
         },
         () => {
           f.memoryCopy(first, bounce, head);
-          this.noteCode(f, cpu, i32.load(cpu, S.lastEntry), i64.load(cpu, S.lastPhysical), head);
+          this.noteCode(f, cpu, entry, physical, head);
         },
       );
       f.if(i32.gt_u(second, c32(NO_MEMORY)), () => {
         f.memoryCopy(second, i32.add(bounce, head), tail);
-        this.noteCode(f, cpu, secondEntry, secondPhysical, tail);
+        this.noteCode(f, cpu, i32.load(cpu, S.lastEntry), i64.load(cpu, S.lastPhysical), tail);
       });
       f.return(c32(0));
     });
@@ -452,8 +452,8 @@ class MmuBuilder {
       const tlb = f.let(i32.load(cpu, S.tlb));
       f.if(i32.eqz(call(this.translate, cpu, tlb, linear, access)), () => f.return(c32(1)));
       f.if(this.crosses(linear, bytes), () => {
-        const last = i64.add(linear, i64.extend_u(i32.sub(bytes, c32(1))));
-        f.if(i32.eqz(call(this.translate, cpu, tlb, last, access)), () => f.return(c32(1)));
+        const next = pageOf(i64.add(linear, i64.extend_u(i32.sub(bytes, c32(1)))));
+        f.if(i32.eqz(call(this.translate, cpu, tlb, next, access)), () => f.return(c32(1)));
       });
       f.return(c32(0));
     });
@@ -514,7 +514,7 @@ class MmuBuilder {
       }
       for (const tlb of [FETCH_SUPERVISOR, FETCH_USER]) {
         const entry = f.let(fetchEntry(i32.add(cpu, c32(tlb)), linear));
-        f.if(i64.eq(i64.load(entry), page), () => f.store64(entry, c64(-1)));
+        f.if(i64.eq(pageOf(i64.load(entry)), page), () => f.store64(entry, c64(-1)));
       }
     });
   }
@@ -546,6 +546,13 @@ export function fetchEntry(tlb: I32, linear: I64): I32 {
   );
   return i32.add(tlb, offset);
 }
+
+/**
+ * The tag of a fetch TLB entry: the page's linear address, and the code mode in the low bits, since
+ * what it leads to is decoded for one mode.
+ */
+export const fetchTag = (linear: I64, mode: I32): I64 =>
+  i64.or(i64.and(linear, c64(-4096)), i64.extend_u(mode));
 
 /** A bit number 0..1023 for the region of 2^shift bytes around `linear`. */
 function regionHash(linear: I64, shift: number): I32 {

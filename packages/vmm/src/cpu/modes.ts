@@ -24,10 +24,6 @@ import {
   CS,
   DS,
   ES,
-  FETCH_ENTRIES,
-  FETCH_ENTRY_BYTES,
-  FETCH_SUPERVISOR,
-  FETCH_USER,
   FPU_TRAP,
   S,
   SEGMENT_AR,
@@ -41,10 +37,6 @@ import {
  * does not use it (SLOT.segmentBase is 0 there), but a return to compatibility mode finds it again.
  */
 export const SEGMENT_BASE = 12;
-
-/** State: i32 each, the code mode for which the user's, the supervisor's fetch TLB was filled. */
-const FETCH_MODE_USER = 0x468;
-const FETCH_MODE_SUPERVISOR = 0x46c;
 
 /** RFLAGS bits that exist: all but reserved ones and those of virtual-8086 mode. */
 const FLAGS_MASK = 0x257fd5;
@@ -116,7 +108,6 @@ function defineUpdateModes(
   memory: MemoryRuntime,
   updateStepping: Fn<'void'>,
 ): Fn<'void'> {
-  const selectFetchMode = defineSelectFetchMode(m);
   const fpuTraps = m.function('fpuTraps', ['i32'], 'i32', (f) => f.return(fpuTrapBits(f)));
   return m.function('updateModes', ['i32'], 'void', (f) => {
     const cpu = f.param(0, 'i32');
@@ -141,7 +132,6 @@ function defineUpdateModes(
     f.store32(cpu, call(fpuTraps, cpu), S.fpuTraps);
     f.call(updateStepping, cpu);
     f.call(memory.selectTlb, cpu);
-    f.call(selectFetchMode, cpu);
   });
 }
 
@@ -156,28 +146,4 @@ function fpuTrapBits(f: FunctionBuilder): I32 {
   f.if(hasBits(cr0, CR0_TS), () => add(FPU_TRAP.mmxNm | FPU_TRAP.sseNm));
   f.if(i32.eqz(hasBits(control(cpu, S.cr4), CR4_OSFXSR)), () => add(FPU_TRAP.sseUd));
   return bits;
-}
-
-/**
- * (cpu): empties the fetch TLB in use if it was filled in another code mode, since its entries lead
- * to code decoded for that mode. Each privilege remembers its own, so that a 64-bit kernel under
- * 32-bit programs keeps both.
- */
-function defineSelectFetchMode(m: ModuleBuilder): Fn<'void'> {
-  return m.function('selectFetchMode', ['i32'], 'void', (f) => {
-    const cpu = f.param(0, 'i32');
-    const mode = f.let(i32.load(cpu, S.codeMode));
-    const check = (field: number, tlb: number): void => {
-      f.if(i32.ne(i32.load(cpu, field), mode), () => {
-        f.store32(cpu, mode, field);
-        const bytes = c32(FETCH_ENTRIES * FETCH_ENTRY_BYTES);
-        f.memoryFill(i32.add(cpu, c32(tlb)), c32(255), bytes);
-      });
-    };
-    f.if(
-      i32.eq(i32.load(cpu, S.cpl), c32(3)),
-      () => check(FETCH_MODE_USER, FETCH_USER),
-      () => check(FETCH_MODE_SUPERVISOR, FETCH_SUPERVISOR),
-    );
-  });
 }

@@ -13,7 +13,13 @@ import { type Arena, CodeCache, type SpecialPlaces } from './code-cache.ts';
 import { defineCodeWritten } from './code-page.ts';
 import type { SemanticTable } from './context.ts';
 import { decimal } from './decimal.ts';
-import { type DecodeHost, type Flow, FlowBuilder, HANDLER_PARAMS, type SpecialHandler } from './flow.ts';
+import {
+  type DecodeHost,
+  type Flow,
+  FlowBuilder,
+  HANDLER_PARAMS,
+  type SpecialHandler,
+} from './flow.ts';
 import { defineHandlers, type HandlerIndex } from './handlers.ts';
 import { integerArithmetic } from './integer-arithmetic.ts';
 import { integerShift } from './integer-shift.ts';
@@ -49,7 +55,7 @@ export interface ProcessorExports {
   runRecord(cpu: number, record: number): void;
   /** Delivers the fault in S.faultVector at S.rip. */
   raise(cpu: number): void;
-  /** Delivers an event: vector, kind, hasCode, code; non-zero after a triple fault. */
+  /** Delivers an event: vector, kind, hasCode, code; the result is one of DELIVERY. */
   deliver(cpu: number, vector: number, kind: number, hasCode: number, code: number): number;
   /** The code page at a linear address, entered into the fetch TLB; 0 on a fault. */
   fetchPage(cpu: number, linear: bigint): number;
@@ -93,7 +99,15 @@ export class ProcessorModule {
     const system = defineSystem(m, mmu, imports.host);
     const vector = defineVector(m, mmu);
     flowBuilder.define(mmu, system.deliver, imports.decode);
-    const runtime: Runtime = { module: m, memory: mmu, flow, system, integer, host: imports.host, ...vector };
+    const runtime: Runtime = {
+      module: m,
+      memory: mmu,
+      flow,
+      system,
+      integer,
+      host: imports.host,
+      ...vector,
+    };
     this.handlers = defineHandlers(m, runtime, flow, allSemantics());
     this.special = this.defineSpecial(m, flowBuilder, flow, imports.decode);
     this.exportAll(m, flow, mmu, system);
@@ -172,8 +186,11 @@ export class ProcessorModule {
 }
 
 function declareImports(m: ModuleBuilder): Imports {
-  const declare = <R extends 'i32' | 'f64' | 'void'>(name: string, count: number, result: R): Fn<R> =>
-    m.importFunction('host', name, Array<'i32'>(count).fill('i32'), result);
+  const declare = <R extends 'i32' | 'f64' | 'void'>(
+    name: string,
+    count: number,
+    result: R,
+  ): Fn<R> => m.importFunction('host', name, Array<'i32'>(count).fill('i32'), result);
   return {
     host: {
       now: declare('now', 0, 'f64'),
@@ -240,4 +257,3 @@ function allSemantics(): SemanticTable {
     ...vectorSemantics,
   };
 }
-

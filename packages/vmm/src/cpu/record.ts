@@ -1,12 +1,13 @@
 // The predecoded form of an instruction, which handlers run on: 32 bytes in linear memory.
 //
-// A record says nothing of where its page is mapped: the offset in the page and, for direct jumps,
-// the target relative to the page's first byte. So the records of a physical page serve every
+// A record says nothing of where its page is mapped, only the offset in the page. So the records of a physical page serve every
 // address space that maps it.
 
-import { i32, i64, type I32, type I64 } from '../wasm/expr.ts';
+import { type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 
 export const RECORD_BYTES = 32;
+/** A block ends after this many instructions: the slice must end somewhere. */
+export const BLOCK_INSTRUCTIONS_MAX = 48;
 
 /** Field offsets. */
 export const R = {
@@ -28,7 +29,7 @@ export const R = {
   base: 12,
   /** u16: slot of the index register, or of zero. */
   index: 14,
-  /** i32: displacement; of a direct jump: target, relative to the page's first byte. */
+  /** i32: displacement, of a memory operand or of a direct jump. */
   disp: 16,
   /** u16: slot of the segment base to add, or of zero. */
   segment: 20,

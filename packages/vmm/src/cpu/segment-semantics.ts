@@ -2,22 +2,16 @@
 // to LIDT, SWAPGS and the FS and GS bases. SDM vol. 2.
 
 import { ZF } from '../isa/flags.ts';
-import { c32, c64, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
+import { c32, c64, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { Context, Semantic, SemanticTable, Size } from './context.ts';
 import { CR4_FSGSBASE, CR4_UMIP, control, hasBits, isCanonical } from './control-bits.ts';
 import { descriptorLimit, rplOf } from './descriptor.ts';
 import { Stack } from './stack.ts';
-import { CS, FS, GS, LDTR, S, SS, segmentBase, segmentCache, TR, VECTOR } from './state.ts';
+import { CS, FS, GS, LDTR, S, SHADOW, SS, segmentBase, segmentCache, TR, VECTOR } from './state.ts';
 import { larTypes, lslTypes } from './system-segments.ts';
 
 const selectorOf = (x: Context, i: number): I32 =>
   x.f.let(i32.and(i32.wrap(x.read(i)), c32(0xffff)));
-
-/** Goes on at the next instruction, looking whether an interrupt or a step is due. */
-function next(x: Context): void {
-  x.f.store64(x.cpu, x.nextRip(), S.rip);
-  x.resync();
-}
 
 /** MOV to a segment register. CS, and registers that do not exist, are #UD. */
 function movToSegment(x: Context): void {
@@ -27,8 +21,8 @@ function movToSegment(x: Context): void {
   x.raise(VECTOR.UD, { when: wrong });
   const selector = selectorOf(x, 1);
   x.attempt(x.runtime.system.segments.load, cpu, segment, selector);
-  f.if(i32.eq(segment, c32(SS)), () => f.store32(cpu, c32(1), S.shadow));
-  next(x);
+  f.if(i32.eq(segment, c32(SS)), () => x.hold(SHADOW.all));
+  x.goOn();
 }
 
 function movFromSegment(x: Context): void {
@@ -45,8 +39,8 @@ function popSegment(x: Context): void {
   const segment = x.registerNumber(0);
   x.attempt(x.runtime.system.segments.load, cpu, segment, selector);
   stack.commit();
-  if (x.row.operands[0].type === 'ss') f.store32(cpu, c32(1), S.shadow);
-  next(x);
+  if (x.row.operands[0].type === 'ss') x.hold(SHADOW.all);
+  x.goOn();
 }
 
 /** LDS, LES, LFS, LGS, LSS. */
@@ -111,15 +105,13 @@ const inspect =
     setZf(x, found);
   };
 
-/** ARPL: raises the RPL of the destination to that of the source. */
+/** ARPL: raises the RPL of the destination to that of the source; written only if that raises it. */
 function arpl(x: Context): void {
   const { f } = x;
   const rpl = f.let(rplOf(selectorOf(x, 1)));
-  const raised = f.local('i32');
-  x.modify(0, (old) => {
-    f.set(raised, i32.lt_u(rplOf(i32.wrap(old)), rpl));
-    return select(raised, i64.or(i64.and(old, c64(-4)), i64.extend_u(rpl)), old);
-  });
+  const old = f.let(x.read(0));
+  const raised = f.let(i32.lt_u(rplOf(i32.wrap(old)), rpl));
+  f.if(raised, () => x.write(0, i64.or(i64.and(old, c64(-4)), i64.extend_u(rpl))));
   setZf(x, raised);
 }
 
@@ -158,7 +150,7 @@ function swapgs(x: Context): void {
   const base = f.let(i64.load(cpu, segmentBase(GS)));
   f.store64(cpu, i64.load(cpu, S.kernelGsBase), segmentBase(GS));
   f.store64(cpu, base, S.kernelGsBase);
-  x.serialize();
+  x.goOn();
 }
 
 function checkFsgsbase(x: Context): void {

@@ -3,9 +3,10 @@
 //
 // Nothing changes RSP until the caller commits, so an instruction can do all of its accesses first.
 
-import { c32, c64, i32, i64, type I64, type Local } from '../wasm/expr.ts';
+import { c32, c64, type I64, i32, i64, type Local } from '../wasm/expr.ts';
 import type { Context, Size } from './context.ts';
-import { RSP, S, SS } from './state.ts';
+import { isCanonical } from './control-bits.ts';
+import { RSP, S, SS, VECTOR } from './state.ts';
 
 /** A stack pointer on its way: pushes and pops move it, {@link commit} makes it RSP. */
 export class Stack {
@@ -32,7 +33,13 @@ export class Stack {
 
   private address(bytes: number, write: boolean): I64 {
     const { x } = this;
-    if (x.wide) return this.pointer;
+    if (x.wide) {
+      // Where the instruction has a memory operand besides, that is what other faults are charged to.
+      if (x.variant.addressing !== 'register') {
+        x.raise(VECTOR.SS, { code: c32(0), when: i32.eqz(isCanonical(this.pointer)) });
+      }
+      return this.pointer;
+    }
     return x.segmentAddress(SS, x.f.let(i64.and(this.pointer, this.mask())), bytes, write);
   }
 
@@ -61,6 +68,12 @@ export class Stack {
     const at = x.f.let(i64.add(this.pointer, c64(offset)));
     if (x.wide) return x.load(size, at);
     return x.load(size, x.segmentAddress(SS, x.f.let(i64.and(at, this.mask())), size, false));
+  }
+
+  /** Faults if `size` bytes at the pointer could not be written. */
+  probe(size: Size): void {
+    const { x } = this;
+    x.attempt(x.runtime.memory.probeWrite, x.cpu, this.address(size, true), c32(size));
   }
 
   /** RSP = the pointer. */

@@ -9,7 +9,7 @@
 // by slot). SLOT.zero and SLOT.ripBase are pseudo-registers, so that "no base register" and
 // RIP-relative operands need no code of their own.
 
-import { c32, i32, type I32 } from '../wasm/expr.ts';
+import { c32, type I32, i32 } from '../wasm/expr.ts';
 
 /** General registers in encoding order: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, 8 bytes each. */
 export const GPR = 0x000;
@@ -62,7 +62,7 @@ export const S = {
   codeMode: 0x0e8,
   /** i32: non-zero when run() must return as soon as an interrupt could be taken. */
   window: 0x0ec,
-  /** i32: non-zero from STI, MOV SS or POP SS until the next instruction is over. */
+  /** i32: between STI, MOV SS or POP SS and the end of the next instruction: see SHADOW. */
   shadow: 0x0f0,
   /** i32: address of the fetch TLB in use. */
   fetchTlb: 0x0f4,
@@ -200,8 +200,8 @@ export const S = {
   codePage: 0xcd8,
   /** i32: how many guest pages carry PAGE.touched. */
   touchedPages: 0xcdc,
-  /** i32: data breakpoints hit by the instruction under way, bits as in DR6. */
-  watchHits: 0xce0,
+  /** i32: debug traps due after the instruction under way, bits as in DR6. */
+  debugTraps: 0xce0,
 } as const;
 
 /** TLB geometry. An entry: i64 read tag, i64 write tag, i32 addend, i32 flags, i64 unused. */
@@ -211,7 +211,7 @@ export const TLB_SUPERVISOR = 0x1000;
 export const TLB_USER: number = TLB_SUPERVISOR + TLB_ENTRIES * TLB_ENTRY_BYTES;
 /** The supervisor's under SMAP while RFLAGS.AC is set: user pages are allowed here. */
 export const TLB_SUPERVISOR_AC: number = TLB_USER + TLB_ENTRIES * TLB_ENTRY_BYTES;
-/** Fetch TLB. An entry: i64 tag, i32 code page, i32 physical page number. */
+/** Fetch TLB. An entry: i64 tag (fetchTag in mmu.ts), i32 code page, i32 physical page number. */
 export const FETCH_ENTRIES = 512;
 export const FETCH_ENTRY_BYTES = 16;
 export const FETCH_SUPERVISOR: number = TLB_SUPERVISOR_AC + TLB_ENTRIES * TLB_ENTRY_BYTES;
@@ -261,6 +261,15 @@ export const EXIT = {
   window: 6,
   /** STI, MOV SS or single-step: execute one instruction, then look again. */
   step: 7,
+} as const;
+
+/** {@link S.shadow}: what the last instruction holds off. Kept only over a return to the monitor. */
+export const SHADOW = {
+  none: 0,
+  /** STI: interrupts. */
+  interrupts: 1,
+  /** MOV SS, POP SS: interrupts and debug exceptions (SDM vol. 3A, 6.8.3). */
+  all: 2,
 } as const;
 
 /** Bits of exitFlags. For MMIO: {@link EXIT_WRITE} only. */

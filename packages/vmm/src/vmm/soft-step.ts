@@ -2,15 +2,16 @@
 // breakpoint. SDM vol. 3B, 18.2 and 18.3. Slow, and rare.
 
 import type { CodeCache } from '../cpu/code-cache.ts';
+import { DR6_BS, DR7_ENABLES } from '../cpu/control-bits.ts';
+import { DELIVERY } from '../cpu/events.ts';
 import type { PhysicalMap } from '../cpu/physical-map.ts';
 import type { ProcessorExports } from '../cpu/processor.ts';
-import { EXIT, S, SLOT, STATE_BYTES, VECTOR } from '../cpu/state.ts';
+import { EVENT, EXIT, S, SHADOW, SLOT, STATE_BYTES, VECTOR } from '../cpu/state.ts';
+import { RF, TF } from '../isa/flags.ts';
 
 const PAGE_BYTES = 4096;
-const EFLAGS_TF = 0x100;
-const EFLAGS_RF = 0x10000;
 const DR6 = S.dr + 8 * 6;
-const DR6_BS = 1 << 14;
+const DR7 = S.dr + 8 * 7;
 
 /** What a stepper works on. */
 export interface StepperParts {
@@ -58,23 +59,26 @@ export class Stepper {
   }
 
   /**
-   * Executes the instruction at RIP, or delivers what comes before it. True when a #DB is due after
-   * the exit that the instruction made (DR6 says why).
+   * Executes the instruction at RIP, or delivers what comes before it. True when a #DB is due that
+   * must wait for the monitor to see to the exit first (DR6 says why).
    */
   step(): boolean {
     const { cpu } = this;
-    const trap = (this.get32(S.eflags) & EFLAGS_TF) !== 0;
-    const resumed = (this.get32(S.eflags) & EFLAGS_RF) !== 0;
+    const trap = (this.get32(S.eflags) & TF) !== 0;
+    const resumed = (this.get32(S.eflags) & RF) !== 0;
     const exceptions = this.get32(S.exceptions);
-    this.set32(S.shadow, 0);
+    // What the instruction before held off comes with this one's own traps.
+    const isHeld = this.get32(S.shadow) === SHADOW.all;
+    const traps = (isHeld ? this.get32(S.debugTraps) : 0) | (trap ? DR6_BS : 0);
+    this.set32(S.debugTraps, traps);
+    this.set32(S.shadow, SHADOW.none);
     this.set32(S.exit, EXIT.none);
     this.set32(S.budget, 1);
     this.forgetWatched();
-    const hit = resumed ? 0 : this.instructionBreakpoints();
+    const hit = resumed || isHeld ? 0 : this.instructionBreakpoints();
     if (hit !== 0) {
-      this.set32(S.eflags, this.get32(S.eflags) | EFLAGS_RF);
-      this.raiseDebug(hit);
-      return false;
+      this.set32(S.eflags, this.get32(S.eflags) | RF);
+      return this.deliverDebug(hit);
     }
     if (!this.prepare()) {
       cpu.raise(this.base);
@@ -82,33 +86,45 @@ export class Stepper {
     }
     cpu.runRecord(this.base, this.base + S.stepRecords);
     if (this.get32(S.exceptions) !== exceptions) return false;
-    if (resumed) this.set32(S.eflags, this.get32(S.eflags) & ~EFLAGS_RF);
-    const traps = this.get32(S.watchHits) | (trap ? DR6_BS : 0);
-    return traps !== 0 && this.trapAfter(traps);
+    if (resumed) this.set32(S.eflags, this.get32(S.eflags) & ~RF);
+    return this.trapAfter();
   }
 
   /** Raises #DB behind the instruction just done, at once or when the monitor has completed it. */
-  private trapAfter(traps: number): boolean {
-    const reason = this.get32(S.exit);
-    if (reason === EXIT.none || reason === EXIT.step || reason === EXIT.window) {
-      this.raiseDebug(traps);
+  private trapAfter(): boolean {
+    if (this.get32(S.shadow) === SHADOW.all) {
+      this.set32(S.debugTraps, this.get32(S.debugTraps) & ~DR6_BS);
       return false;
     }
-    if (reason !== EXIT.io && reason !== EXIT.hlt) return false;
-    this.set32(DR6, this.get32(DR6) | traps);
-    return true;
+    const traps = this.get32(S.debugTraps);
+    if (traps === 0) return false;
+    switch (this.get32(S.exit)) {
+      case EXIT.hlt:
+        // The trap ends the halt at once.
+        this.set32(S.exit, EXIT.none);
+        return this.deliverDebug(traps);
+      case EXIT.none:
+      case EXIT.step:
+      case EXIT.window:
+        return this.deliverDebug(traps);
+      case EXIT.io:
+        this.set32(DR6, this.get32(DR6) | traps);
+        return true;
+      default:
+        return false;
+    }
   }
 
-  private raiseDebug(dr6: number): void {
+  /** Delivers #DB at RIP; true when that needs the monitor first. */
+  private deliverDebug(dr6: number): boolean {
+    const { base, view } = this;
     this.set32(DR6, this.get32(DR6) | dr6);
-    this.set32(S.faultVector, VECTOR.DB);
-    this.set32(S.faultHasCode, 0);
-    this.cpu.raise(this.base);
+    view.setBigUint64(base + S.eventRip, view.getBigUint64(base + S.rip, true), true);
+    return this.cpu.deliver(base, VECTOR.DB, EVENT.exception, 0, 0) === DELIVERY.waits;
   }
 
   /** Watched pages must not be in the TLB: empties it whenever a debug register has changed. */
   private forgetWatched(): void {
-    this.set32(S.watchHits, 0);
     let changed = false;
     for (let i = 0; i < 16; i++) {
       const word = this.get32(S.dr + 4 * i);
@@ -121,8 +137,8 @@ export class Stepper {
 
   /** The instruction breakpoints at RIP, as bits of DR6. */
   private instructionBreakpoints(): number {
-    const dr7 = this.get32(S.dr + 8 * 7);
-    if ((dr7 & 0xff) === 0) return 0;
+    const dr7 = this.get32(DR7);
+    if ((dr7 & DR7_ENABLES) === 0) return 0;
     const linear = this.linearRip();
     let hit = 0;
     for (let i = 0; i < 4; i++) {

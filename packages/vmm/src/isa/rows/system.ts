@@ -15,7 +15,7 @@ export const system: string = `
   out          r:imm8    r:av    E7 ib              ?L       z fault
   out          r:dx      r:al    EE                 ?L       fault
   out          r:dx      r:av    EF                 ?L       z fault
-  cli                            FA                 ?L I     end fault
+  cli                            FA                 ?L I     fault
   sti                            FB                 ?L I     end fault
   hlt                            F4                 -        cpl0 end
   wait                           9B                 -        fault x87
@@ -76,8 +76,8 @@ export const system: string = `
   wrgsbase     r:r32             F3 0F AE /3        -        fault
   wrgsbase     r:r64             F3 REX.W 0F AE /3  -        fault
 [smap]
-  clac                           NP 0F 01 CA        K        cpl0 end
-  stac                           NP 0F 01 CB        K        cpl0 end
+  clac                           NP 0F 01 CA        K        end fault
+  stac                           NP 0F 01 CB        K        end fault
 [invpcid protected]
   invpcid      r:r32     r:m128  66 0F 38 82 /r     -        not64 cpl0 end unaligned
   invpcid      r:r64     r:m128  66 0F 38 82 /r     -        only64 cpl0 end unaligned
