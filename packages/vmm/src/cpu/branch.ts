@@ -1,6 +1,6 @@
 // Near control transfer: Jcc, JMP, CALL, RET, LOOP. Far transfers are in far-transfer.ts.
 
-import { c64, i32, i64, type I32, type I64 } from '../wasm/expr.ts';
+import { c64, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { Context, SemanticTable } from './context.ts';
 import { Stack } from './stack.ts';
 import { RCX } from './state.ts';
@@ -10,14 +10,15 @@ function truncated(x: Context, rip: I64): I64 {
   return x.wide ? rip : i64.and(rip, c64(2 ** (8 * x.opsize) - 1));
 }
 
-/** CALL: the target is checked, the return address pushed, then RIP changes. */
+/** CALL: the return address is pushed, the target checked, then RSP and RIP change. */
 function call(x: Context): void {
   const { f } = x;
   const direct = x.row.operands[0].place === 'imm';
   const target = direct ? null : f.let(truncated(x, x.read(0)));
-  if (target) x.checkTarget(target);
   const stack = new Stack(x);
   stack.push(x.opsize, x.nextRip());
+  if (target) x.checkTarget(target);
+  else x.checkBranch();
   stack.commit();
   if (target) x.jump(target);
   else x.branch();
@@ -47,9 +48,11 @@ function loop(also: ((x: Context) => I32) | null): (x: Context) => void {
   return (x) => {
     const { f } = x;
     const count = f.let(i64.and(i64.sub(x.gpr(RCX), c64(1)), x.addressMask()));
-    x.setAddressRegister(RCX, count);
     const more = i64.ne(count, c64(0));
-    x.branch(f.let(also ? i32.and(more, also(x)) : more));
+    const again = f.let(also ? i32.and(more, also(x)) : more);
+    x.checkBranch(again);
+    x.setAddressRegister(RCX, count);
+    x.branch(again);
   };
 }
 

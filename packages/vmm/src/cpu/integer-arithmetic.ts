@@ -1,6 +1,6 @@
 // Integer arithmetic and logic: SDM vol. 2, ADD to XADD.
 
-import { c32, c64, call, i32, i64, type I64, select } from '../wasm/expr.ts';
+import { c32, c64, call, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { Context, SemanticTable, Size } from './context.ts';
 import { signExtend, zeroExtend } from './lazy-flags.ts';
 import { RAX, RBX, RCX, RDX, S, VECTOR } from './state.ts';
@@ -131,7 +131,16 @@ function cmpxchg(x: Context): void {
   const size = x.sizeOf(0);
   const accumulator = f.let(x.gprLow(RAX, size));
   const source = f.let(x.read(1));
-  const { old } = x.modify(0, (a) => select(i64.eq(a, accumulator), source, a));
+  const exchange = (): I64 => {
+    if (x.inMemory(0)) {
+      return x.modify(0, (a) => select(i64.eq(a, accumulator), source, a)).old;
+    }
+    // A register that is not equal keeps its upper half too.
+    const register = f.let(x.read(0));
+    f.if(i64.eq(register, accumulator), () => x.write(0, source));
+    return register;
+  };
+  const old = exchange();
   f.if(i64.ne(old, accumulator), () => x.setGpr(RAX, size, old));
   x.flags.sub(size, accumulator, old, i64.sub(accumulator, old));
 }

@@ -25,6 +25,7 @@ import {
   RAX,
   RCX,
   RDI,
+  RDX,
   RSI,
   S,
   SEGMENT_AR,
@@ -203,8 +204,9 @@ function addressLog(x: Context): I32 {
 function stringIo(x: Context, direction: number, element: () => void): void {
   const { f, cpu } = x;
   const rep = x.variant.rep === 0 ? 0 : EXIT_REP;
+  // Ports are checked even if the count is zero.
+  describe(x, i32.wrap(x.gprLow(RDX, 2)), direction | EXIT_STRING | rep);
   const body = (): void => {
-    describe(x, i32.wrap(x.gprLow(2, 2)), direction | EXIT_STRING | rep);
     element();
     const flags = i32.or(i32.load(cpu, S.exitFlags), i32.shl(addressLog(x), c32(ADDRESS_SHIFT)));
     f.store32(cpu, flags, S.exitFlags);

@@ -1,7 +1,7 @@
 // Data movement: SDM vol. 2, BSWAP's neighbours MOV, MOVSX, LEA, XCHG, CMOVcc, and the stack.
 // Moves to and from segment, control and debug registers are in segments.ts and system.ts.
 
-import { c32, c64, i32, i64, type I64, select } from '../wasm/expr.ts';
+import { c32, c64, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { Context, SemanticTable, Size } from './context.ts';
 import { signExtend } from './lazy-flags.ts';
 import { Stack } from './stack.ts';
@@ -12,8 +12,7 @@ const SEGMENT_OPERANDS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'];
 function push(x: Context): void {
   const type = x.row.operands[0].type;
   const segment = SEGMENT_OPERANDS.indexOf(type);
-  const value =
-    segment >= 0 ? i64.load16_u(x.cpu, S.segment + 16 * segment) : x.read(0);
+  const value = segment >= 0 ? i64.load16_u(x.cpu, S.segment + 16 * segment) : x.read(0);
   const stack = new Stack(x);
   stack.push(x.opsize, x.f.let(value));
   stack.commit();
@@ -86,6 +85,8 @@ function enter(x: Context): void {
     stack.push(size, frame);
   });
   stack.move(i64.sub(c64(0), x.read(0)));
+  // The new top must be writable too, though nothing is written there.
+  stack.probe(size);
   stack.commit();
   x.setGpr(RBP, size, frame);
 }
