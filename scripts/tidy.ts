@@ -145,7 +145,7 @@ function checkDocs(lines: readonly string[], report: Report): void {
     if (name === undefined) continue;
     const before = lines[at - 1] ?? '';
     const hasDoc = /\*\/$/.test(before) || /^\/\/ biome-ignore/.test(before);
-    const isInRun = documented && /^export .*;$/.test(before);
+    const isInRun: boolean = documented && /^export .*;$/.test(before);
     const isRegister = /^export const [A-Z0-9_]+(: \w+)? = .*;$/.test(line);
     documented = hasDoc || isInRun || isRegister;
     if (!documented) report('docs', at, `${name} is exported without a doc comment`);

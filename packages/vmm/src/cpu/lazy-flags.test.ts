@@ -1,5 +1,5 @@
-// The two flag words against the definitions of SDM vol. 1, 3.4.3.1, computed here one bit at a time,
-// and the condition codes of SDM vol. 1, appendix B.
+// The two flag words against the definitions of SDM vol. 1, 3.4.3.1, computed here one bit at a
+// time, and the condition codes of SDM vol. 1, appendix B.
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';

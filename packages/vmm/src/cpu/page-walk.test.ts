@@ -1,5 +1,6 @@
-// The page walk against the rules of SDM vol. 3A, 4.3 to 4.8, which are written down here once more,
-// as the manual's own lists and tables: random entries, control bits and accesses in all four forms.
+// The page walk against the rules of SDM vol. 3A, 4.3 to 4.8, which are written down here once
+// more, as the manual's own lists and tables: random entries, control bits and accesses in all four
+// forms.
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -16,7 +17,7 @@ const PS = 0x80n;
 const G = 0x100n;
 const NX = 1n << 63n;
 
-/** A level of tables: the lowest address bit it translates, how many, and whether it may be a leaf. */
+/** A level of tables: the lowest address bit it translates, how many, and if it may be a leaf. */
 interface Level {
   readonly shift: bigint;
   readonly bits: bigint;

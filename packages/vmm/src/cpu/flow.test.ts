@@ -1,0 +1,118 @@
+// The count of instructions, which is exact: a block is charged when it is entered, and whatever
+// leaves it early gives back the rest. What an instruction is worth is counted here by hand.
+
+import { expect, test } from 'vitest';
+import { Guest } from '../../test/guest-program.ts';
+import { makeEngine } from '../../test/soft-engine-under-test.ts';
+import type { Engine, EngineVm } from '../vmm/engine.ts';
+import { SLICE_INSTRUCTIONS, type SoftEngine, type SoftVcpu } from '../vmm/soft-engine.ts';
+
+/** How many instructions a guest retires until it is done, and what it reports meanwhile. */
+function retired(source: string, prepare?: (guest: Guest) => void): [number, ...number[]] {
+  const engine = makeEngine() as SoftEngine;
+  let vcpu: SoftVcpu | undefined;
+  const observed: Engine = {
+    name: 'soft',
+    createVcpu: (vm: EngineVm) => {
+      vcpu = engine.createVcpu(vm);
+      return vcpu;
+    },
+  };
+  const guest = new Guest(observed, 64, source);
+  prepare?.(guest);
+  const reports = guest.reports();
+  return [vcpu!.statistics.instructions, ...reports];
+}
+
+test('straight code counts each instruction once', () => {
+  expect(retired('nop\nnop\nmov eax, 1\nxor ebx, ebx\ndone')).toEqual([5]);
+});
+
+test('loops count each round, over many slices as well', () => {
+  const rounds = 2 * SLICE_INSTRUCTIONS + 12345;
+  const loop = `
+    mov ecx, ${rounds}
+  again:
+    add rax, 3
+    dec ecx
+    jnz again
+    report
+    done
+  `;
+  expect(retired(loop)).toEqual([1 + 3 * rounds + 2, 3 * rounds]);
+});
+
+test('a comparison and the branch behind it are two, taken or not', () => {
+  const source = `
+    mov ecx, 10
+  again:
+    cmp ecx, 4
+    je skip
+    inc eax
+  skip:
+    test ecx, ecx
+    je out
+    dec ecx
+    jmp again
+  out:
+    done
+  `;
+  // Eleven rounds, ten of them with INC, ten with DEC and JMP.
+  expect(retired(source)).toEqual([1 + 11 * 4 + 10 + 10 * 2 + 1]);
+});
+
+test('an instruction that faults is not counted, and the rest of its block is given back', () => {
+  const source = `
+    mov ecx, 100
+  again:
+    ud2
+    nop
+    nop
+    dec ecx
+    jnz again
+    done
+  `;
+  const handler = 'add qword ptr [rsp], 2\niretq';
+  expect(retired(source, (guest) => guest.handler(6, handler))).toEqual([1 + 100 * 6 + 1]);
+});
+
+test('a store into the block that runs counts what runs, not what was charged', () => {
+  const source = `
+    mov ecx, 50
+  again:
+    mov byte ptr [patched + 1], cl
+  patched:
+    mov al, 0
+    nop
+    dec ecx
+    jnz again
+    movzx eax, al
+    report
+    done
+  `;
+  expect(retired(source)).toEqual([1 + 50 * 5 + 3, 1]);
+});
+
+test('a repeated string instruction is one instruction, however it is cut by faults', () => {
+  const source = `
+    mov rdi, 0x30000
+    mov ecx, 10000
+    rep stosb
+    done
+  `;
+  expect(retired(source)).toEqual([4]);
+});
+
+test('port accesses count, and those that repeat when they are through', () => {
+  const source = `
+    lea rsi, [rip + text]
+    mov ecx, 3
+    mov edx, 0x10
+    rep outsd
+    in al, 0x40
+    done
+  text:
+    .long 7, 8, 9
+  `;
+  expect(retired(source)).toEqual([6, 7, 8, 9]);
+});
