@@ -29,7 +29,7 @@ const OUTPUT_BYTES = 65536;
 
 /** Devices whose backends are in the main thread; bits of a word. */
 export const REMOTE_DEVICES_MAX = 30;
-/** Queues of a device that {@link ThreadLink.queueState} has room for. */
+/** Queues of a device that {@link ThreadLink.answer} has room for. */
 const QUEUES_MAX = 7;
 
 // Words of the shared memory.

@@ -22,6 +22,7 @@ import {
   type VcpuMessage,
 } from './thread-link.ts';
 import { RemoteBackend, remoteDevice } from './virtio-remote.ts';
+import { CODE_BYTES } from './vm-memory.ts';
 
 /** What the main thread starts the worker with. */
 export interface VcpuWorkerData {
@@ -176,7 +177,7 @@ function main(data: VcpuWorkerData): void {
   const clock = new HostClock();
   const entropy = new HostEntropy();
   const host = new VcpuHost(data, clock);
-  const { engine, vcpu } = watchedEngine(new SoftEngine({ clock, entropy }));
+  const { engine, vcpu } = watchedEngine(new SoftEngine({ clock, entropy, codeBytes: CODE_BYTES }));
   const devices = data.devices.map((it, index) => remoteDevice(it, host.backends[index]));
   try {
     host.machine = new Machine({
