@@ -181,3 +181,75 @@ test('runVm() gives the disk back after the run', async () => {
   }
   expect(readFileSync(path).every((byte) => byte === 7)).toBe(true);
 });
+
+/**
+ * Runs a routine, then reads the disk's first sector over it with the legacy virtio interface, and
+ * runs it again; ends with the sum of what the routine returned.
+ */
+const overwriteCode = `
+  .set card, 0x3000        # after the ranges of entropy and network
+  .set queue, 0x300000     # 128 descriptors, available ring, and on the next page the used ring
+  .set header, 0x310000
+  .set status, 0x310010
+  .set routine, 0x400000
+  ${interrupts({ 38: 'done' }, 1 << 6)}
+  mov dword ptr [routine], 0x00c301b0  # mov al, 1; ret
+  mov eax, offset routine
+  call eax
+  movzx ebx, al
+  outb card + 18, 0        # device status: reset, ACKNOWLEDGE, DRIVER
+1: mov dx, card + 18
+  in al, dx
+  test al, al
+  jnz 1b
+  outb card + 18, 3
+  mov dx, card + 14        # queue select
+  xor eax, eax
+  out dx, ax
+  mov dx, card + 8         # queue address
+  mov eax, queue >> 12
+  out dx, eax
+  outb card + 18, 7        # DRIVER_OK
+  mov edi, queue
+  .macro descriptor address, length, flags, next
+  mov dword ptr [edi], \\address
+  mov dword ptr [edi + 8], \\length
+  mov word ptr [edi + 12], \\flags
+  mov word ptr [edi + 14], \\next
+  add edi, 16
+  .endm
+  descriptor header, 16, 1, 1
+  descriptor routine, 512, 3, 2
+  descriptor status, 1, 2, 0
+  mov byte ptr [status], 0xff
+  mov word ptr [queue + 0x802], 1
+  xor esi, esi
+  mov dx, card + 16        # queue notify
+  xor eax, eax
+  out dx, ax
+2: cli
+  test esi, esi
+  jnz 3f
+  sti
+  hlt
+  jmp 2b
+3: mov eax, offset routine
+  call eax
+  add bl, al
+  add bl, [status]
+  leave bl
+done: mov dx, card + 19    # interrupt status
+  in al, dx
+  outb 0x20, 0x20
+  inc esi
+  iretd`;
+
+test('a guest executes what its disk has written, not what was there before', async () => {
+  const path = join(folder, 'code.img');
+  const image = new Uint8Array(4096);
+  image.set([0xb0, 0x10, 0xc3]); // mov al, 0x10; ret
+  writeFileSync(path, image);
+  const disks = [{ path, readOnly: false }];
+  const { outcome } = await run(overwriteCode, { disks, timeoutMs: 10_000 });
+  expect(outcome).toEqual({ kind: 'exit-port', status: (0x11 << 1) | 1 });
+});

@@ -271,7 +271,7 @@ function runStatistics({ machine, processor, ranNs }: WorkerStatistics): RunStat
     seconds: ranNs / 1e9,
     idleSeconds: machine.idleNs / 1e9,
     tlbMisses: processor.tlbMisses,
-    exits: machine.exits,
+    exits: Object.fromEntries(Object.entries(machine.exits).filter(([, count]) => count > 0)),
     faults: { all: processor.exceptions },
   };
 }
