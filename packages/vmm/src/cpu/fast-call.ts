@@ -56,7 +56,7 @@ function defineSetFlat(m: ModuleBuilder, modes: Modes): Fn<'void'> {
     set(CS, f.param(1, 'i32'), f.param(3, 'i32'));
     set(SS, f.param(2, 'i32'), c32(AR_FLAT_DATA));
     f.store32(cpu, cpl, S.cpl);
-    f.call(modes.updateModes, cpu);
+    f.call(modes.updateSegments, cpu);
   });
 }
 

@@ -8,12 +8,16 @@
 //
 // A page without a write tag is not necessarily read-only: it may be clean (the dirty bit must be
 // set by a walk first) or hold decoded code (the store must drop it).
+//
+// Deliberately not modelled: alignment checks, #AC at privilege 3 while CR0.AM and RFLAGS.AC are set.
 
+import { AC } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, type Local } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { defineIsWatched, defineWatch } from './breakpoints.ts';
 import type { Size } from './context.ts';
+import { CR4_SMAP, control, hasBits } from './control-bits.ts';
 import { ACCESS, definePageWalk, NO_PAGE, WALK } from './page-walk.ts';
 import { defineMarkPage, definePhysicalEntry, PAGE } from './physical-map.ts';
 import type { MemoryRuntime } from './runtime.ts';
@@ -327,13 +331,12 @@ class MmuBuilder {
       const [cpu, linear] = [f.param(0, 'i32'), f.param(1, 'i64')];
       const tlb = system ? i32.add(cpu, c32(TLB_SUPERVISOR)) : i32.load(cpu, S.tlb);
       const access = system ? c32(ACCESS.implicit) : this.currentAccess(cpu, ACCESS.read);
-      if (system) {
-        const entry = f.let(tlbEntry(tlb, linear));
-        const last = pageOf(i64.add(linear, c64(size - 1)));
-        f.if(i64.eq(i64.load(entry, TLB.readTag), last), () => {
-          f.return(loadLow(size, i32.add(i32.wrap(linear), i32.load(entry, TLB.addend))));
-        });
-      }
+      // Not for the handlers, which have looked there, but for event delivery and the like.
+      const entry = f.let(tlbEntry(tlb, linear));
+      const last = pageOf(i64.add(linear, c64(size - 1)));
+      f.if(i64.eq(i64.load(entry, TLB.readTag), last), () => {
+        f.return(loadLow(size, i32.add(i32.wrap(linear), i32.load(entry, TLB.addend))));
+      });
       const address = f.let(call(from, cpu, tlb, access, linear, c32(size)));
       f.if(i32.eqz(address), () => f.return(c64(0)));
       f.return(loadLow(size, address));
@@ -399,14 +402,12 @@ class MmuBuilder {
       const access = system
         ? c32(ACCESS.implicit | ACCESS.write)
         : this.currentAccess(cpu, ACCESS.write);
-      if (system) {
-        const entry = f.let(tlbEntry(tlb, linear));
-        const last = pageOf(i64.add(linear, c64(size - 1)));
-        f.if(i64.eq(i64.load(entry, TLB.writeTag), last), () => {
-          f.storeLow(size, i32.add(i32.wrap(linear), i32.load(entry, TLB.addend)), value);
-          f.return(c32(0));
-        });
-      }
+      const entry = f.let(tlbEntry(tlb, linear));
+      const last = pageOf(i64.add(linear, c64(size - 1)));
+      f.if(i64.eq(i64.load(entry, TLB.writeTag), last), () => {
+        f.storeLow(size, i32.add(i32.wrap(linear), i32.load(entry, TLB.addend)), value);
+        f.return(c32(0));
+      });
       f.store64(cpu, value, S.bounce);
       f.returnCall(this.storeBytes, cpu, tlb, access, linear, c32(size));
       f.unreachable();
@@ -531,9 +532,10 @@ class MmuBuilder {
         f.return();
       });
       set(TLB_SUPERVISOR, FETCH_SUPERVISOR);
-      const smap = i64.ne(i64.and(i64.load(cpu, S.cr4), c64(1 << 21)), c64(0));
-      const ac = i32.and(i32.shr_u(i32.load(cpu, S.eflags), c32(18)), c32(1));
-      f.if(i32.and(smap, ac), () => set(TLB_SUPERVISOR_AC, FETCH_SUPERVISOR));
+      const smap = hasBits(control(cpu, S.cr4), CR4_SMAP);
+      f.if(i32.and(smap, hasBits(i32.load(cpu, S.eflags), AC)), () =>
+        set(TLB_SUPERVISOR_AC, FETCH_SUPERVISOR),
+      );
     });
   }
 }

@@ -27,24 +27,21 @@ import {
   FPU_TRAP,
   S,
   SEGMENT_AR,
+  SEGMENT_BASE,
   SS,
   segmentBase,
   segmentCache,
 } from './state.ts';
-
-/**
- * Offset in a segment's cache of its base as loaded, 32 bits, for ES, CS, SS and DS: 64-bit code
- * does not use it (SLOT.segmentBase is 0 there), but a return to compatibility mode finds it again.
- */
-export const SEGMENT_BASE = 12;
 
 /** RFLAGS bits that exist: all but reserved ones and those of virtual-8086 mode. */
 const FLAGS_MASK = 0x257fd5;
 
 /** The functions that keep derived state. */
 export interface Modes {
-  /** (cpu): after CR0, CR4, EFER, CS, SS or CPL changed, or all of the state from outside. */
+  /** (cpu): after CR0, CR4 or EFER changed, or all of the state from outside. */
   readonly updateModes: Fn<'void'>;
+  /** (cpu): after CS, SS or CPL changed. */
+  readonly updateSegments: Fn<'void'>;
   /** (cpu) -> RFLAGS, 32 bits, with the status flags. */
   readonly packFlags: Fn<'i32'>;
   /** (cpu, RFLAGS): sets every flag. */
@@ -59,8 +56,10 @@ export interface Modes {
 export function defineModes(m: ModuleBuilder, memory: MemoryRuntime): Modes {
   const updateStepping = defineUpdateStepping(m);
   const setSystemFlags = defineSetSystemFlags(m, memory, updateStepping);
+  const updateSizes = defineUpdateSizes(m);
   return {
-    updateModes: defineUpdateModes(m, memory, updateStepping),
+    updateModes: defineUpdateModes(m, memory, updateSizes, updateStepping),
+    updateSegments: defineUpdateSegments(m, memory, updateSizes),
     packFlags: m.function('packFlags', ['i32'], 'i32', (f) => {
       const cpu = f.param(0, 'i32');
       f.return(i32.or(i32.load(cpu, S.eflags), new LazyFlags(f, cpu).pack()));
@@ -103,32 +102,60 @@ function defineSetSystemFlags(
   });
 }
 
-function defineUpdateModes(
-  m: ModuleBuilder,
-  memory: MemoryRuntime,
-  updateStepping: Fn<'void'>,
-): Fn<'void'> {
-  const fpuTraps = m.function('fpuTraps', ['i32'], 'i32', (f) => f.return(fpuTrapBits(f)));
-  return m.function('updateModes', ['i32'], 'void', (f) => {
+/** 1 in 64-bit mode, as CS has it. */
+const isWide = (cpu: I32): I32 =>
+  i32.and(isLong(cpu), hasBits(i32.load(cpu, segmentCache(CS) + SEGMENT_AR), AR_L));
+
+/** (cpu): the sizes of code and stack pointer, and the bases in effect. */
+function defineUpdateSizes(m: ModuleBuilder): Fn<'void'> {
+  return m.function('updateSizes', ['i32'], 'void', (f) => {
     const cpu = f.param(0, 'i32');
-    const cs = f.let(i32.load(cpu, segmentCache(CS) + SEGMENT_AR));
-    const wide = f.let(i32.and(isLong(cpu), hasBits(cs, AR_L)));
     f.if(
-      wide,
+      isWide(cpu),
       () => {
         f.store32(cpu, c32(8), S.codeMode);
         f.store32(cpu, c32(8), S.stackSize);
         for (const n of [ES, CS, SS, DS]) f.store64(cpu, c64(0), segmentBase(n));
       },
       () => {
-        const size = (ar: I32): I32 => i32.add(c32(2), i32.shl(hasBits(ar, AR_DB), c32(1)));
-        f.store32(cpu, size(cs), S.codeMode);
-        f.store32(cpu, size(i32.load(cpu, segmentCache(SS) + SEGMENT_AR)), S.stackSize);
+        const sizeOf = (segment: number): I32 => {
+          const isBig = hasBits(i32.load(cpu, segmentCache(segment) + SEGMENT_AR), AR_DB);
+          return i32.add(c32(2), i32.shl(isBig, c32(1)));
+        };
+        f.store32(cpu, sizeOf(CS), S.codeMode);
+        f.store32(cpu, sizeOf(SS), S.stackSize);
         for (const n of [ES, CS, SS, DS]) {
           f.store64(cpu, i64.load32_u(cpu, segmentCache(n) + SEGMENT_BASE), segmentBase(n));
         }
       },
     );
+  });
+}
+
+function defineUpdateSegments(
+  m: ModuleBuilder,
+  memory: MemoryRuntime,
+  updateSizes: Fn<'void'>,
+): Fn<'void'> {
+  return m.function('updateSegments', ['i32'], 'void', (f) => {
+    const cpu = f.param(0, 'i32');
+    // From 64-bit code to 64-bit code, as nearly always, no size or base changes.
+    const same = i32.and(isWide(cpu), i32.eq(i32.load(cpu, S.codeMode), c32(8)));
+    f.if(i32.eqz(same), () => f.call(updateSizes, cpu));
+    f.call(memory.selectTlb, cpu);
+  });
+}
+
+function defineUpdateModes(
+  m: ModuleBuilder,
+  memory: MemoryRuntime,
+  updateSizes: Fn<'void'>,
+  updateStepping: Fn<'void'>,
+): Fn<'void'> {
+  const fpuTraps = m.function('fpuTraps', ['i32'], 'i32', (f) => f.return(fpuTrapBits(f)));
+  return m.function('updateModes', ['i32'], 'void', (f) => {
+    const cpu = f.param(0, 'i32');
+    f.call(updateSizes, cpu);
     f.store32(cpu, call(fpuTraps, cpu), S.fpuTraps);
     f.call(updateStepping, cpu);
     f.call(memory.selectTlb, cpu);

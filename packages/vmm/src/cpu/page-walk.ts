@@ -3,9 +3,23 @@
 // are not there (CPUID says so). Accessed and dirty bits are set with atomic operations, since
 // another vCPU may be changing the same entry.
 
-import { c32, c64, call, type Fn, i32, i64, type I32, type I64, type Local } from '../wasm/expr.ts';
+import { AC } from '../isa/flags.ts';
+import { c32, c64, call, type Fn, type I32, type I64, i32, i64, type Local } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
+import {
+  CR0_PG,
+  CR0_WP,
+  CR4_PAE,
+  CR4_PGE,
+  CR4_PSE,
+  CR4_SMAP,
+  CR4_SMEP,
+  control,
+  EFER_NXE,
+  hasBits,
+  isLong,
+} from './control-bits.ts';
 import { S, VECTOR } from './state.ts';
 
 /** What an access is, in the bit positions of the page-fault error code. */
@@ -36,17 +50,6 @@ export const NO_PAGE = -1;
 /** {@link S.faultVector} for an address that is not canonical: #SS or #GP, by the segment. */
 export const FAULT_NON_CANONICAL = -3;
 
-const CR0_PG = 1n << 31n;
-const CR0_WP = 1n << 16n;
-const CR4_PSE = 1 << 4;
-const CR4_PAE = 1 << 5;
-const CR4_PGE = 1 << 7;
-const CR4_SMEP = 1 << 20;
-const CR4_SMAP = 1 << 21;
-const EFER_LMA = 1 << 10;
-const EFER_NXE = 1 << 11;
-const EFLAGS_AC = 1 << 18;
-
 const PTE_P = 1;
 const PTE_W = 2;
 const PTE_U = 4;
@@ -58,7 +61,6 @@ const PTE_G = 256;
 const PTE_ADDRESS = 0x000ffffffffff000n;
 
 const has = (word: I64, bit: number | bigint): I32 => i64.ne(i64.and(word, c64(bit)), c64(0));
-const has32 = (word: I32, bit: number): I32 => i32.ne(i32.and(word, c32(bit)), c32(0));
 
 /** One walk being emitted: the parameters and what has been gathered on the way down. */
 class Walk {
@@ -93,14 +95,10 @@ class Walk {
     f.store64(cpu, this.linear, S.cr2);
     f.store32(cpu, c32(VECTOR.PF), S.faultVector);
     f.store32(cpu, c32(1), S.faultHasCode);
-    const fetch = i64.and(
-      i64.load(cpu, S.efer),
-      c64(EFER_NXE),
-    );
     // The I/D bit is only reported when NX or SMEP are in use (SDM vol. 3A, 4.7).
     const reportsFetch = i32.or(
-      i64.ne(fetch, c64(0)),
-      has(i64.load(cpu, S.cr4), CR4_SMEP),
+      hasBits(control(cpu, S.efer), EFER_NXE),
+      hasBits(control(cpu, S.cr4), CR4_SMEP),
     );
     const kind = i32.and(this.access, c32(ACCESS.write | ACCESS.user));
     const fetchBit = i32.and(
@@ -118,10 +116,7 @@ class Walk {
     const page = f.let(call(physicalEntry, cpu, i32.wrap(i64.shr_u(address, c64(12)))));
     // A table outside RAM reads as not present: there is nothing sensible to walk.
     f.if(i32.eqz(i32.and(page, c32(1))), () => this.fault(0));
-    f.set(
-      this.host,
-      i32.or(i32.and(page, c32(-4096)), i32.and(i32.wrap(address), c32(4095))),
-    );
+    f.set(this.host, i32.or(i32.and(page, c32(-4096)), i32.and(i32.wrap(address), c32(4095))));
     f.set(this.entry, bytes === 8 ? i64.load(this.host) : i64.load32_u(this.host));
     f.if(i64.eqz(i64.and(this.entry, c64(PTE_P))), () => this.fault(0));
     if (reserved) {
@@ -151,21 +146,20 @@ class Walk {
     f.set(this.noExecute, i64.or(this.noExecute, this.entry));
     const denied = f.let(this.denied());
     f.if(denied, () => this.fault(PF_PRESENT));
-    const writes = has32(this.access, ACCESS.write);
+    const writes = hasBits(this.access, ACCESS.write);
     f.if(
       writes,
-      () => f.if(i64.ne(i64.and(this.entry, c64(PTE_A | PTE_D)), c64(PTE_A | PTE_D)), () => this.mark(PTE_A | PTE_D)),
+      () =>
+        f.if(i64.ne(i64.and(this.entry, c64(PTE_A | PTE_D)), c64(PTE_A | PTE_D)), () =>
+          this.mark(PTE_A | PTE_D),
+        ),
       () => f.if(i64.eqz(i64.and(this.entry, c64(PTE_A))), () => this.mark(PTE_A)),
     );
     const dirty = i32.or(writes, has(this.entry, PTE_D));
     const writable = i32.and(dirty, this.mayWrite());
-    const global = i32.and(has(this.entry, PTE_G), has(i64.load(cpu, S.cr4), CR4_PGE));
+    const global = i32.and(has(this.entry, PTE_G), hasBits(control(cpu, S.cr4), CR4_PGE));
     const size = pageShift >= 30 ? WALK.huge : pageShift > 12 ? WALK.large : 0;
-    f.store32(
-      cpu,
-      i32.or(i32.or(writable, i32.shl(global, c32(1))), c32(size)),
-      S.walkFlags,
-    );
+    f.store32(cpu, i32.or(i32.or(writable, i32.shl(global, c32(1))), c32(size)), S.walkFlags);
     const offsetMask = c64((1 << pageShift) - 1);
     const base = i64.and(
       i64.and(this.entry, c64(extraHigh ? 0xffc00000 : PTE_ADDRESS)),
@@ -181,10 +175,7 @@ class Walk {
 
   /** 1 when this mode may write the page. */
   private mayWrite(): I32 {
-    const ignored = i32.and(
-      this.supervisor(),
-      i64.eqz(i64.and(i64.load(this.cpu, S.cr0), c64(CR0_WP))),
-    );
+    const ignored = i32.and(this.supervisor(), i32.eqz(hasBits(control(this.cpu, S.cr0), CR0_WP)));
     return i32.or(has(this.allowed, PTE_W), ignored);
   }
 
@@ -192,22 +183,19 @@ class Walk {
   private denied(): I32 {
     const { cpu } = this;
     const userPage = has(this.allowed, PTE_U);
-    const cr4 = i64.load(cpu, S.cr4);
-    const fetch = has32(this.access, ACCESS.fetch);
+    const cr4 = control(cpu, S.cr4);
+    const fetch = hasBits(this.access, ACCESS.fetch);
     const noUser = i32.and(i32.eqz(userPage), i32.eqz(this.supervisor()));
-    const noWrite = i32.and(has32(this.access, ACCESS.write), i32.eqz(this.mayWrite()));
-    const nx = i32.and(
-      i64.lt_s(this.noExecute, c64(0)),
-      has(i64.load(cpu, S.efer), EFER_NXE),
-    );
-    const smep = i32.and(i32.and(userPage, this.supervisor()), has(cr4, CR4_SMEP));
+    const noWrite = i32.and(hasBits(this.access, ACCESS.write), i32.eqz(this.mayWrite()));
+    const nx = i32.and(i64.lt_s(this.noExecute, c64(0)), hasBits(control(cpu, S.efer), EFER_NXE));
+    const smep = i32.and(i32.and(userPage, this.supervisor()), hasBits(cr4, CR4_SMEP));
     const noFetch = i32.and(fetch, i32.or(nx, smep));
     const excused = i32.and(
-      has32(i32.load(cpu, S.eflags), EFLAGS_AC),
-      i32.eqz(has32(this.access, ACCESS.implicit)),
+      hasBits(i32.load(cpu, S.eflags), AC),
+      i32.eqz(hasBits(this.access, ACCESS.implicit)),
     );
     const smap = i32.and(
-      i32.and(i32.and(userPage, this.supervisor()), has(cr4, CR4_SMAP)),
+      i32.and(i32.and(userPage, this.supervisor()), hasBits(cr4, CR4_SMAP)),
       i32.and(i32.eqz(fetch), i32.eqz(excused)),
     );
     return i32.or(i32.or(noUser, noWrite), i32.or(noFetch, smap));
@@ -222,7 +210,7 @@ class Walk {
 
 /** Bits of an 8-byte entry that must be zero: above the physical width, and NX unless enabled. */
 function reservedBits(w: Walk): Local<'i64'> {
-  const nxOff = i64.eqz(i64.and(i64.load(w.cpu, S.efer), c64(EFER_NXE)));
+  const nxOff = i32.eqz(hasBits(control(w.cpu, S.efer), EFER_NXE));
   const width = i64.and(i64.xor(i64.load(w.cpu, S.physicalMask), c64(-1)), c64(PTE_ADDRESS));
   return w.f.let(i64.or(width, i64.shl(i64.extend_u(nxOff), c64(63))));
 }
@@ -280,7 +268,7 @@ function twoLevels(w: Walk, physicalEntry: Fn<'i32'>): void {
   const { f } = w;
   f.set(w.table, i64.and(i64.load(w.cpu, S.cr3), c64(0xfffff000)));
   w.read(physicalEntry, w.index(22, 10, 4), 4, null);
-  const large = i32.and(has(w.entry, PTE_PS), has(i64.load(w.cpu, S.cr4), CR4_PSE));
+  const large = i32.and(has(w.entry, PTE_PS), hasBits(control(w.cpu, S.cr4), CR4_PSE));
   f.if(large, () => {
     // PSE-36: bits 20:13 of the entry are address bits 39:32.
     f.if(has(w.entry, 1 << 21), () => w.fault(PF_PRESENT | PF_RESERVED));
@@ -309,13 +297,13 @@ export function definePageWalk(m: ModuleBuilder, physicalEntry: Fn<'i32'>): Fn<'
   const two = declare('walk2', (w) => twoLevels(w, physicalEntry));
   return m.function('walk', ['i32', 'i64', 'i32'], 'i64', (f) => {
     const [cpu, linear, access] = [f.param(0, 'i32'), f.param(1, 'i64'), f.param(2, 'i32')];
-    f.if(has(i64.load(cpu, S.efer), EFER_LMA), () => f.returnCall(four, cpu, linear, access));
-    f.if(i64.eqz(i64.and(i64.load(cpu, S.cr0), c64(CR0_PG))), () => {
+    f.if(isLong(cpu), () => f.returnCall(four, cpu, linear, access));
+    f.if(i32.eqz(hasBits(control(cpu, S.cr0), CR0_PG)), () => {
       f.store32(cpu, c32(WALK.writable), S.walkFlags);
       f.return(i64.and(linear, c64(0xffffffff)));
     });
     const low = i64.and(linear, c64(0xffffffff));
-    f.if(has(i64.load(cpu, S.cr4), CR4_PAE), () => f.returnCall(three, cpu, low, access));
+    f.if(hasBits(control(cpu, S.cr4), CR4_PAE), () => f.returnCall(three, cpu, low, access));
     f.returnCall(two, cpu, low, access);
     f.unreachable();
   });

@@ -25,7 +25,7 @@ import {
   selectorCode,
 } from './descriptor.ts';
 import { Faults } from './faults.ts';
-import { type Modes, SEGMENT_BASE } from './modes.ts';
+import type { Modes } from './modes.ts';
 import type { MemoryRuntime } from './runtime.ts';
 import {
   AR_ACCESSED,
@@ -36,6 +36,7 @@ import {
   LDTR,
   S,
   SEGMENT_AR,
+  SEGMENT_BASE,
   SEGMENT_LIMIT,
   SLOT,
   SS,
@@ -140,7 +141,7 @@ function defineSetSegment(m: ModuleBuilder, modes: Modes): Fn<'void'> {
     const base = f.let(descriptorBase(descriptor));
     f.store32(at, i32.wrap(base), SEGMENT_BASE);
     storeBase(f, cpu, segment, base);
-    f.if(i32.eq(segment, c32(SS)), () => f.call(modes.updateModes, cpu));
+    f.if(i32.eq(segment, c32(SS)), () => f.call(modes.updateSegments, cpu));
   });
 }
 

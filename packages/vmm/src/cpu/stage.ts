@@ -5,7 +5,7 @@
 import { c32, type Fn, type I32, i32, i64 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { descriptorAr, descriptorBase, descriptorLimit } from './descriptor.ts';
-import { type Modes, SEGMENT_BASE } from './modes.ts';
+import type { Modes } from './modes.ts';
 import {
   AR_ACCESSED,
   AR_DPL_SHIFT,
@@ -15,6 +15,7 @@ import {
   RSP,
   S,
   SEGMENT_AR,
+  SEGMENT_BASE,
   SEGMENT_LIMIT,
   SS,
   segmentCache,
@@ -113,6 +114,6 @@ function defineCommit(m: ModuleBuilder, modes: Modes): Fn<'void'> {
     f.store64(cpu, i64.load(cpu, STAGE.rsp), gprSlot(RSP));
     f.store64(cpu, i64.load(cpu, STAGE.rip), S.rip);
     f.store32(cpu, i32.load(cpu, STAGE.cpl), S.cpl);
-    f.call(modes.updateModes, cpu);
+    f.call(modes.updateSegments, cpu);
   });
 }

@@ -230,6 +230,11 @@ export const byteSlot = (n: number, rex: boolean): number =>
 export const segmentCache = (n: number): number => S.segment + 16 * n;
 export const SEGMENT_LIMIT = 4;
 export const SEGMENT_AR = 8;
+/**
+ * The base as loaded, 32 bits, of ES, CS, SS and DS: 64-bit code does not use it
+ * ({@link SLOT.segmentBase} is 0 there), but a return to compatibility mode finds it again.
+ */
+export const SEGMENT_BASE = 12;
 
 /** Offset of the base of segment register `n` (ES..GS, LDTR, TR). */
 export const segmentBase = (n: number): number =>
