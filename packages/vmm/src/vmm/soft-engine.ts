@@ -21,6 +21,7 @@ import {
   EXIT_STRING,
   EXIT_WRITE,
   S,
+  SHADOW,
   STATE_BYTES,
   VECTOR,
 } from '../cpu/state.ts';
@@ -342,11 +343,10 @@ export class SoftVcpu implements EngineVcpu {
     }
     this.updatePvclock();
     let left = SLICE_INSTRUCTIONS;
+    this.rewindMmio();
     if (this.pending && !this.deliverPending(cpu)) return this.describe(this.get32(S.exit));
     while (left > 0) {
-      // Answers to MMIO belong to the instruction that asked.
-      this.set32(S.mmioNext, 0);
-      if (!this.isAwaitingMmio) this.set32(S.mmioCount, 0);
+      this.rewindMmio();
       const stepping = this.mustStep();
       if (!stepping && this.windowOpen()) return EngineExitReason.intWindow;
       const before = (stepping ? 1 : left) + this.get32(S.exceptions);
@@ -371,7 +371,7 @@ export class SoftVcpu implements EngineVcpu {
 
   /** One instruction at a time: traps, shadows, and an access to finish before an interrupt. */
   private mustStep(): boolean {
-    if (this.get32(S.stepping) !== 0 || this.get32(S.shadow) !== 0) return true;
+    if (this.get32(S.stepping) !== 0 || this.get32(S.shadow) !== SHADOW.none) return true;
     return this.isAwaitingMmio && this.get32(S.window) !== 0;
   }
 
@@ -382,6 +382,12 @@ export class SoftVcpu implements EngineVcpu {
   /** The next instruction has begun already: it made an access that somebody answers. */
   private get isAwaitingMmio(): boolean {
     return this.mmioAt === this.retired;
+  }
+
+  /** Has the answers to MMIO taken from the first: by the instruction, or event, that asked. */
+  private rewindMmio(): void {
+    this.set32(S.mmioNext, 0);
+    if (!this.isAwaitingMmio) this.set32(S.mmioCount, 0);
   }
 
   /** Delivers the pending event; false when the monitor is asked first, or the guest is at its end. */
@@ -495,8 +501,8 @@ export class SoftVcpu implements EngineVcpu {
   // Interrupts.
 
   interruptReady(): boolean {
-    const isShadowed = this.get32(S.shadow) !== 0 || this.isAwaitingMmio;
-    return (this.get32(S.eflags) & IF) !== 0 && !isShadowed;
+    if (this.pending !== undefined || this.isAwaitingMmio) return false;
+    return (this.get32(S.eflags) & IF) !== 0 && this.get32(S.shadow) === SHADOW.none;
   }
 
   requestWindow(on: boolean): void {

@@ -1,6 +1,14 @@
 // The soft processor's state to and from vmm(4)'s register structures.
 
-import { S, SEGMENT_AR, SEGMENT_LIMIT, segmentBase, segmentCache } from '../cpu/state.ts';
+import {
+  FS,
+  S,
+  SEGMENT_AR,
+  SEGMENT_BASE,
+  SEGMENT_LIMIT,
+  segmentBase,
+  segmentCache,
+} from '../cpu/state.ts';
 import { STATUS_FLAGS } from '../isa/flags.ts';
 import {
   VCPU_CRS,
@@ -154,7 +162,9 @@ export function saveRegisters(
     segment.vsi_sel = view.getUint16(at, true);
     segment.vsi_limit = view.getUint32(at + SEGMENT_LIMIT, true);
     segment.vsi_ar = view.getUint32(at + SEGMENT_AR, true);
-    segment.vsi_base = get(segmentBase(i));
+    // Of the first four, 64-bit code has no base in effect, but they keep what was loaded.
+    segment.vsi_base =
+      i < FS ? BigInt(view.getUint32(at + SEGMENT_BASE, true)) : get(segmentBase(i));
   }
   into.vrs_gdtr.vsi_base = get(S.gdtrBase);
   into.vrs_gdtr.vsi_limit = view.getUint32(base + S.gdtrLimit, true);
@@ -208,14 +218,11 @@ function loadSegments(view: DataView, base: number, from: VcpuRegState): void {
   view.setUint32(base + S.cpl, (ss >>> 5) & 3, true);
 }
 
-/** Where segments.ts keeps a second copy of the base, for returns from 64-bit code. */
-const SHADOW_BASE = 12;
-
 function loadSegment(view: DataView, base: number, i: number, from: VcpuSegmentInfo): void {
   const at = base + segmentCache(i);
   view.setUint16(at, from.vsi_sel, true);
   view.setUint32(at + SEGMENT_LIMIT, from.vsi_limit, true);
   view.setUint32(at + SEGMENT_AR, from.vsi_ar, true);
-  view.setUint32(at + SHADOW_BASE, Number(from.vsi_base & 0xffffffffn), true);
+  view.setUint32(at + SEGMENT_BASE, Number(from.vsi_base & 0xffffffffn), true);
   view.setBigUint64(base + segmentBase(i), from.vsi_base, true);
 }

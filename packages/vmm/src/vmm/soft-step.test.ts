@@ -1,0 +1,94 @@
+// Single steps and breakpoints as small guests see them: SDM vol. 3B, 18.2 and 18.3, vol. 3A, 6.8.3.
+// That every instruction is trapped where the host's own processor traps it is the silicon test's.
+
+import { expect, test } from 'vitest';
+import { Guest } from '../../test/guest-program.ts';
+import { makeEngine } from '../../test/soft-engine-under-test.ts';
+import { VCPU_REGS, VM_RWREGS_GPRS } from './registers.ts';
+
+const TF = 0x100n;
+/** Where programs of {@link Guest} begin. */
+const PROGRAM = 0x10000;
+const SET_TF = 'pushfq\nor dword ptr [rsp], 0x100\npopfq';
+
+/** A 64-bit guest whose #DB handler reports RIP, less the address of label `here`, and goes on. */
+function guestOf(source: string, report = 'mov eax, [rsp + 8]\nsub eax, [0x10ff8]'): Guest {
+  const guest = new Guest(makeEngine(), 64, `${source}\n.org 0xff8\n.quad here`);
+  guest.reportExceptions(6, 8, 12, 13);
+  guest.handler(1, `push rax\n${report}\nreport\npop rax\niretq`);
+  guest.handler(3, 'push rax\nmov eax, 0xbb\nreport\npop rax\niretq');
+  guest.handler(14, 'mov rax, cr2\nreport\ndone');
+  return guest;
+}
+
+test('step() traps a jump before the fetch at its target faults', () => {
+  const guest = guestOf(
+    `mov eax, 0x80000000
+    ${SET_TF}
+    jmp rax
+    here:`,
+    'mov eax, [rsp + 8]',
+  );
+  expect(guest.reports()).toEqual([0x80000000, 0x80000000]);
+});
+
+test('step() traps each round of a REP with RIP at the instruction, the last with RIP behind it', () => {
+  const guest = guestOf(
+    `mov edi, 0x39000
+    mov ecx, 3
+    ${SET_TF}
+    here: rep stosb
+    done`,
+    'shl ecx, 8\nmov eax, [rsp + 8]\nsub eax, [0x10ff8]\nor eax, ecx\nshr ecx, 8',
+  );
+  expect(guest.reports()).toEqual([0x200, 0x100, 2]);
+});
+
+test('step() does not trap MOV SS, but the instruction behind it', () => {
+  const guest = guestOf(`xor eax, eax
+    ${SET_TF}
+    here: mov ss, eax
+    nop
+    nop
+    done`);
+  expect(guest.reports()).toEqual([3, 4]);
+});
+
+test('step() does not trap INT3, whose handler runs with TF clear', () => {
+  const guest = guestOf(`${SET_TF}
+    here: int3
+    nop
+    done`);
+  expect(guest.reports()).toEqual([0xbb, 2]);
+});
+
+test('step() holds the breakpoint on an operand of MOV SS until the next instruction is done', () => {
+  const guest = guestOf(
+    `mov word ptr [0x39000], 0
+    mov eax, 0x39000
+    mov dr0, rax
+    mov eax, 0x70001
+    mov dr7, rax
+    here: mov ss, [0x39000]
+    nop
+    mov cl, [0x39000]
+    done`,
+    `mov rax, dr6
+    and eax, 1
+    shl eax, 8
+    or eax, [rsp + 8]
+    sub eax, [0x10ff8]`,
+  );
+  // MOV SS is 8 bytes long, and so is MOV CL less one.
+  expect(guest.reports()).toEqual([0x100 + 8, 0x100 + 15]);
+});
+
+test('writeRegs() with RFLAGS.TF set traps the next instruction', () => {
+  const guest = guestOf('report\nhere: nop\nnop\ndone');
+  guest.runToPort(0x10);
+  const registers = guest.registers();
+  expect(registers.vrs_gprs[VCPU_REGS.RIP]).toBe(BigInt(PROGRAM + 2));
+  registers.vrs_gprs[VCPU_REGS.RFLAGS] |= TF;
+  guest.setRegisters(VM_RWREGS_GPRS, registers);
+  expect(guest.reports()).toEqual([1, 2]);
+});
