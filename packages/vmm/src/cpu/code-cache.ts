@@ -178,8 +178,8 @@ export class CodeCache {
     if (slot < 0 || this.i32[slot] === 0) return;
     this.invalidations++;
     for (let code = this.i32[slot]; code !== 0; code = this.i32[(code + CODE_PAGE.next) >>> 2]) {
-      this.makeStale(code);
-      this.runs.delete(code);
+      this.makeStale(code >>> 0);
+      this.runs.delete(code >>> 0);
     }
     this.i32[slot] = 0;
     this.map.setFlags(page, 0, PAGE.code);
@@ -212,7 +212,7 @@ export class CodeCache {
     if (!this.hasRoom(ROOM_FOR_BLOCK)) return 0;
     const page = this.i32[(code + CODE_PAGE.page) >>> 2];
     const mode = this.i32[(code + CODE_PAGE.mode) >>> 2] as CodeMode;
-    const host = this.map.get(page) & -4096;
+    const host = this.map.hostOf(page);
     const first = this.next;
     const slots = (code + CODE_PAGE.map) >>> 2;
     let at = offset;
@@ -311,11 +311,11 @@ export class CodeCache {
     const first = this.i32[(code + CODE_PAGE.page) >>> 2];
     const offset = this.u16[(record + R.offset) >>> 1];
     const head = 4096 - offset;
-    const host = this.map.get(first) & -4096;
-    const hostSecond = this.map.get(second) & -4096;
+    const host = this.map.hostOf(first);
+    const hostSecond = this.map.hostOf(second);
     this.crossingBytes.set(this.u8.subarray(host + offset, host + 4096));
     this.crossingBytes.set(this.u8.subarray(hostSecond, hostSecond + 16), head);
-    const pair = this.i32[(record + R.taken) >>> 2];
+    const pair = this.i32[(record + R.taken) >>> 2] >>> 0;
     this.fillPair(pair, this.crossingBytes, 0, offset, mode, this.special.leavePage);
     this.coverSecond(second, mode, offset + this.instruction.length - 4096);
     this.i32[(record + R.disp) >>> 2] = second;

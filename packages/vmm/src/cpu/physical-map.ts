@@ -4,7 +4,7 @@
 // that vmm(4) allows. An entry is the page's address in linear memory, which is page-aligned, with
 // flags in the low bits; 0 is a page without memory: an access there is an MMIO exit.
 
-import { c32, i32, type Fn } from '../wasm/expr.ts';
+import { c32, type Fn, i32 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { S } from './state.ts';
 
@@ -93,6 +93,11 @@ export class PhysicalMap {
   get(page: number): number {
     const index = this.entry(page, false);
     return index < 0 ? 0 : this.words[index];
+  }
+
+  /** Address in linear memory of a page that has memory. */
+  hostOf(page: number): number {
+    return (this.get(page) & -4096) >>> 0;
   }
 
   /** Changes the flags of a page that has memory: those in `clear` go, those in `set` come. */

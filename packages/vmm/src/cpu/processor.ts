@@ -232,10 +232,11 @@ function hostFunctions(
     },
     writeMsr: (_cpu, index) =>
       host.writeMsr(index >>> 0, words[scratch] >>> 0, words[scratch + 1] >>> 0) ? 1 : 0,
-    decode: (_cpu, code, offset) => cache.decode(code, offset),
+    // WebAssembly's addresses beyond 2 GiB are negative numbers here.
+    decode: (_cpu, code, offset) => cache.decode(code >>> 0, offset),
     newCodePage: (_cpu, page, mode) => cache.newCodePage(page, mode),
     decodeCrossing: (_cpu, record, page) => {
-      cache.decodeCrossing(record, page);
+      cache.decodeCrossing(record >>> 0, page);
       return undefined;
     },
     invalidate: (_cpu, page) => {

@@ -10,6 +10,7 @@ import { GuestRam } from './guest-ram.ts';
 import { Machine, type MachineOptions } from './machine.ts';
 
 const MB = 1 << 20;
+const WASM_PAGE_BYTES = 65536;
 const POLL_NS = 1e5;
 /** A guest that takes more exits than this hangs. */
 const POLLS_MAX = 20_000;
@@ -30,18 +31,20 @@ interface Script extends Partial<MachineOptions> {
   readonly typed?: string;
   /** Polls after which the host ends the run. */
   readonly patience?: number;
+  readonly memoryMb?: number;
 }
 
 function build(source: string, script: Script = {}): World {
-  const { typed = '', patience = POLLS_MAX, ...options } = script;
-  const memory = new WebAssembly.Memory({ initial: 64, maximum: 2048, shared: true });
+  const { typed = '', patience = POLLS_MAX, memoryMb = 4, ...options } = script;
+  const initial = (memoryMb * MB) / WASM_PAGE_BYTES;
+  const memory = new WebAssembly.Memory({ initial, maximum: initial + 1024, shared: true });
   let output = '';
   let typing = Array.from(new TextEncoder().encode(typed));
   let idles = 0;
   let polls = 0;
   const machine: Machine = new Machine({
     name: 'test',
-    ram: new GuestRam(memory, 4 * MB),
+    ram: new GuestRam(memory, memoryMb * MB),
     engine,
     clock,
     entropy,
@@ -300,6 +303,30 @@ tick: inc ecx
     iretd`);
   expect(machine.run()).toEqual({ kind: 'exit-port', value: 0 });
 });
+
+// The host's address of the routine is beyond 2 GiB in the one, that of decoded code in both.
+for (const [memoryMb, routine] of [
+  [2304, 0x300ffe],
+  [2304, 0x8800_0ffe],
+]) {
+  test(`a guest of ${memoryMb} MB runs code at 0x${routine.toString(16)}, and what it writes over it`, () => {
+    const { machine } = build(
+      `
+      mov edi, ${routine}
+      mov dword ptr [edi], 0x000000b8    # mov eax, 2, across the end of the page
+      mov dword ptr [edi + 1], 2
+      mov byte ptr [edi + 5], 0xc3       # ret
+      call edi
+      mov ebx, eax
+      mov byte ptr [edi + 1], 0x40
+      call edi
+      add bl, al
+      leave bl`,
+      { memoryMb },
+    );
+    expect(machine.run()).toEqual({ kind: 'exit-port', value: 0x42 });
+  });
+}
 
 test('run() ends with the reason when the guest executes where there is no memory', () => {
   const { machine } = build('mov eax, 0xe0000000; jmp eax');

@@ -313,8 +313,9 @@ export class SoftVcpu implements EngineVcpu {
   private recordAt(gpa: bigint, bytes: number): number {
     const address = Number(gpa);
     if (address % PAGE_BYTES > PAGE_BYTES - bytes) return -1;
-    const entry = this.map?.get(Math.floor(address / PAGE_BYTES)) ?? 0;
-    return entry === 0 ? -1 : (entry & -PAGE_BYTES) + (address % PAGE_BYTES);
+    const page = Math.floor(address / PAGE_BYTES);
+    if (!this.map || this.map.get(page) === 0) return -1;
+    return this.map.hostOf(page) + (address % PAGE_BYTES);
   }
 
   // State access.

@@ -187,6 +187,6 @@ export class Stepper {
   }
 
   private hostOf(code: number): number {
-    return this.map.get(this.cache.pageOf(code)) & -PAGE_BYTES;
+    return this.map.hostOf(this.cache.pageOf(code));
   }
 }
