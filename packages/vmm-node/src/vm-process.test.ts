@@ -163,6 +163,15 @@ test('runVm() reports a guest that cannot go on', async () => {
   expect(outcome.message).toMatch(/0xe0000000/);
 });
 
+test('runVm() survives a worker that dies, and says of what', async () => {
+  const modules = [{ commandLine: '', bytes: undefined as unknown as Uint8Array }];
+  const { outcome } = await run('', { modules });
+  expect(outcome).toMatchObject({ kind: 'error', status: 1 });
+  expect(outcome.message).toMatch(/^The virtual machine died of a defect .*undefined.*\.$/);
+  const verbose = await run('', { modules, verbose: true });
+  expect(verbose.outcome.message).toMatch(/\n +at .*multiboot/);
+});
+
 test('runVm() refuses what is no kernel, and disks that are none, with one sentence', async () => {
   const notKernel = { kernel: new TextEncoder().encode('hello') };
   await expect(run('', notKernel)).rejects.toMatchObject({ name: 'VmmError', code: 'ENOEXEC' });

@@ -50,7 +50,7 @@ type StopReason = 'left' | 'timeout';
 type WorkerEnd =
   | { readonly kind: 'ended'; readonly end: MachineEnd; readonly statistics: WorkerStatistics }
   | { readonly kind: 'refused'; readonly error: VmmError }
-  | { readonly kind: 'died'; readonly message: string }
+  | { readonly kind: 'died'; readonly error: Error }
   | { readonly kind: 'overdue' };
 
 /**
@@ -170,7 +170,7 @@ class VmProcess {
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     });
     this.port.on('message', (message: VcpuMessage) => this.receive(message));
-    worker.on('error', (error: Error) => this.settle({ kind: 'died', message: error.message }));
+    worker.on('error', (error: Error) => this.settle({ kind: 'died', error }));
     worker.on('exit', (code) => {
       // What it posted before it ended may still be on its way.
       for (;;) {
@@ -178,7 +178,7 @@ class VmProcess {
         if (received === undefined) break;
         this.receive(received.message);
       }
-      this.settle({ kind: 'died', message: `its thread ended with status ${code}` });
+      this.settle({ kind: 'died', error: new Error(`its thread ended with status ${code}`) });
     });
     return worker;
   }
@@ -226,7 +226,7 @@ class VmProcess {
       case 'refused':
         throw end.error;
       case 'died':
-        return failure(`The virtual machine died of a defect of the monitor: ${end.message}.`);
+        return failure(deathNotice(end.error, this.options.verbose));
       case 'overdue':
         return endedAs(this.stopReason ?? 'left');
     }
@@ -255,6 +255,12 @@ function machineOutcome(end: MachineEnd, stopReason: StopReason | undefined): Ru
     default:
       return endedAs(end.kind);
   }
+}
+
+/** A defect of ours: with -v, also where it is. */
+function deathNotice(error: Error, verbose: boolean): string {
+  const notice = `The virtual machine died of a defect of its monitor: ${error.message}.`;
+  return verbose && error.stack !== undefined ? `${notice}\n${error.stack}` : notice;
 }
 
 function endedAs(kind: RunEnd): RunOutcome {
