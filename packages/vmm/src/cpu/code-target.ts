@@ -155,6 +155,19 @@ function defineOutward(m: ModuleBuilder, segments: Segments, finish: Fn<'i32'>):
 export const stagedWide = (cpu: I32): I32 =>
   i32.and(isLong(cpu), hasBits(i32.load(cpu, STAGE.cs + STAGED.ar), AR_L));
 
+/**
+ * On the way to 64-bit code: from now on the staged stack is as that code sees it, without base and
+ * limit. From compatibility mode RSP is ESP.
+ */
+export function flattenStack(f: FunctionBuilder, cpu: I32): void {
+  f.if(stagedWide(cpu), () => {
+    f.store32(cpu, c32(8), STAGE.stackSize);
+    f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
+      f.store64(cpu, i64.load32_u(cpu, STAGE.rsp), STAGE.rsp);
+    });
+  });
+}
+
 function defineOffset(m: ModuleBuilder): Fn<'i32'> {
   return m.function('codeOffset', ['i32', 'i64', 'i32'], 'i32', (f) => {
     const [cpu, offset, code] = [f.param(0, 'i32'), f.param(1, 'i64'), f.param(2, 'i32')];

@@ -5,8 +5,9 @@
 
 import { AC, AF, CF, DF, ID, IF, IOPL, NT, OF, PF, RF, SF, TF, VM, ZF } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
+import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { type CodeTarget, stagedWide } from './code-target.ts';
+import { type CodeTarget, flattenStack, stagedWide } from './code-target.ts';
 import { hasBits, isReal } from './control-bits.ts';
 import {
   descriptorAr,
@@ -109,6 +110,20 @@ function defineOuterStack(m: ModuleBuilder, parts: ReturnParts): Fn<'i32'> {
 
 const stackSizeOf = (big: I32, wide: I32): I32 => select(wide, c32(8), select(big, c32(4), c32(2)));
 
+/**
+ * The stack pointer after a return to 64-bit code of the same ring, over `bytes`, those popped
+ * included: flat, but processors cut the count to the width that the stack pointer had before.
+ */
+function releaseFlat(f: FunctionBuilder, cpu: I32, bytes: I32): void {
+  const count = f.let(bytes);
+  f.if(i32.eq(i32.load(cpu, STAGE.stackSize), c32(2)), () => {
+    f.set(count, i32.and(count, c32(0xffff)));
+  });
+  f.store64(cpu, i64.load(cpu, gprSlot(RSP)), STAGE.rsp);
+  flattenStack(f, cpu);
+  f.store64(cpu, i64.add(i64.load(cpu, STAGE.rsp), i64.extend_u(count)), STAGE.rsp);
+}
+
 function defineRet(m: ModuleBuilder, parts: ReturnParts, outer: Fn<'i32'>): Fn<'i32'> {
   const { segments, stage, stack, target } = parts;
   return m.function('farReturn', ['i32', 'i32', 'i32'], 'i32', (f) => {
@@ -129,8 +144,12 @@ function defineRet(m: ModuleBuilder, parts: ReturnParts, outer: Fn<'i32'>): Fn<'
       () => faults.attempt(target.outward, cpu, selector),
     );
     faults.attempt(target.offset, cpu, rip, c32(0));
-    f.call(stack.release, cpu, extra);
     const toOuter = f.let(i32.gt_u(i32.load(cpu, STAGE.cpl), oldCpl));
+    f.if(
+      i32.and(i32.eqz(toOuter), stagedWide(cpu)),
+      () => releaseFlat(f, cpu, i32.add(i32.shl(size, c32(1)), extra)),
+      () => f.call(stack.release, cpu, extra),
+    );
     f.if(toOuter, () => {
       faults.attempt(outer, cpu, size);
       f.call(stack.release, cpu, extra);

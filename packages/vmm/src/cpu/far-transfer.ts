@@ -6,7 +6,7 @@
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { type CodeTarget, cutToSize, stagedWide } from './code-target.ts';
+import { type CodeTarget, cutToSize, flattenStack } from './code-target.ts';
 import { hasBits, isLong, isReal } from './control-bits.ts';
 import {
   descriptorAr,
@@ -162,19 +162,6 @@ function defineCall(m: ModuleBuilder, parts: FarParts, gate: Fn<'i32'>): Fn<'i32
     faults.attempt(target.offset, cpu, offset, c32(0));
     f.call(stage.commit, cpu);
     f.return(c32(0));
-  });
-}
-
-/**
- * A call to 64-bit code pushes onto the stack as that code sees it: without base and limit. From
- * compatibility mode RSP is ESP.
- */
-function flattenStack(f: FunctionBuilder, cpu: I32): void {
-  f.if(stagedWide(cpu), () => {
-    f.store32(cpu, c32(8), STAGE.stackSize);
-    f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
-      f.store64(cpu, i64.load32_u(cpu, STAGE.rsp), STAGE.rsp);
-    });
   });
 }
 

@@ -126,12 +126,12 @@ function xlat(x: Context): void {
 function bound(x: Context): void {
   const { f } = x;
   const size = x.opsize;
-  const linear = f.let(x.linearAddress(2 * size, false));
-  const lower = f.let(signExtend(x.load(size, linear), size));
-  const upper = f.let(signExtend(x.load(size, i64.add(linear, c64(size))), size));
   const index = f.let(signExtend(x.read(0), size));
-  const outside = i32.or(i64.lt_s(index, lower), i64.gt_s(index, upper));
-  x.raise(VECTOR.BR, { when: outside });
+  // One after the other: below the lower bound the upper one is not looked at.
+  const lower = f.let(signExtend(x.load(size, x.linearAddress(size, false)), size));
+  x.raise(VECTOR.BR, { when: i64.lt_s(index, lower) });
+  const upper = f.let(signExtend(x.load(size, x.linearAddress(size, false, c64(size))), size));
+  x.raise(VECTOR.BR, { when: i64.gt_s(index, upper) });
 }
 
 /** Semantics of data movement, by mnemonic. */

@@ -48,9 +48,10 @@ const loadPointer =
   (segment: number): Semantic =>
   (x) => {
     const { f } = x;
-    const linear = f.let(x.linearAddress(x.opsize + 2, false));
-    const offset = f.let(x.load(x.opsize, linear));
-    const selector = f.let(i32.wrap(x.load(2, f.let(i64.add(linear, c64(x.opsize))))));
+    // Two accesses, each with checks of its own.
+    const offset = f.let(x.load(x.opsize, x.linearAddress(x.opsize, false)));
+    const behind = x.linearAddress(2, false, c64(x.opsize));
+    const selector = f.let(i32.wrap(x.load(2, behind)));
     x.attempt(x.runtime.system.segments.load, x.cpu, c32(segment), selector);
     x.write(0, offset);
     x.serialize();

@@ -1,16 +1,16 @@
 // Semantics of what changes code segment or privilege: far transfers, software interrupts, system
 // calls and their returns; and of instructions that are undefined on this processor.
 
-import { c32, c64, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
+import { c32, c64, type I32, type I64, i32 } from '../wasm/expr.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
 import { EVENT, S, VECTOR } from './state.ts';
 
 /** A far pointer in memory: the offset, then the selector. */
 function farPointer(x: Context): { offset: I64; selector: I32 } {
   const { f } = x;
-  const linear = f.let(x.linearAddress(x.opsize + 2, false));
-  const offset = f.let(x.load(x.opsize, linear));
-  const selector = x.load(2, f.let(i64.add(linear, c64(x.opsize))));
+  // Two accesses, each with checks of its own.
+  const offset = f.let(x.load(x.opsize, x.linearAddress(x.opsize, false)));
+  const selector = x.load(2, x.linearAddress(2, false, c64(x.opsize)));
   return { offset, selector: f.let(i32.wrap(selector)) };
 }
 
