@@ -3,9 +3,25 @@
 
 /** The errno names that vmm(4) calls answer with (intro(2)); `code` of a {@link VmmError}. */
 export type Errno =
-  | 'EPERM' | 'ENOENT' | 'EINTR' | 'EIO' | 'ENOMEM' | 'EACCES' | 'EFAULT' | 'EBUSY' | 'EEXIST'
-  | 'ENODEV' | 'ENOTDIR' | 'EISDIR' | 'EINVAL' | 'ENOTTY' | 'EFBIG' | 'ENOSPC' | 'ENOEXEC'
-  | 'EAGAIN' | 'EALREADY';
+  | 'EPERM'
+  | 'ENOENT'
+  | 'EINTR'
+  | 'EIO'
+  | 'ENOMEM'
+  | 'EACCES'
+  | 'EFAULT'
+  | 'EBUSY'
+  | 'EEXIST'
+  | 'ENODEV'
+  | 'ENOTDIR'
+  | 'EISDIR'
+  | 'EINVAL'
+  | 'ENOTTY'
+  | 'EFBIG'
+  | 'ENOSPC'
+  | 'ENOEXEC'
+  | 'EAGAIN'
+  | 'EALREADY';
 
 /** A refusal. `message` is one clear sentence for the person who asked. */
 export class VmmError extends Error {
