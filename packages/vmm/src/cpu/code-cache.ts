@@ -58,6 +58,8 @@ export class CodeCache {
   /** Record runs of each code page: start and end addresses, to be marked stale. */
   private readonly runs = new Map<number, number[]>();
   private readonly crossingBytes = new Uint8Array(32);
+  /** Called with each code page whose records turn stale. */
+  onDrop: (code: number) => void = () => {};
   /** How often everything was dropped because the arena was full. */
   flushes = 0;
   /** Instructions decoded. */
@@ -187,7 +189,13 @@ export class CodeCache {
     this.changed();
   }
 
+  /** True while a code page is in use. */
+  isLive(code: number): boolean {
+    return this.runs.has(code);
+  }
+
   private makeStale(code: number): void {
+    this.onDrop(code);
     const runs = this.runs.get(code) ?? [];
     for (let i = 0; i < runs.length; i += 2) {
       for (let record = runs[i]; record < runs[i + 1]; record += RECORD_BYTES) {

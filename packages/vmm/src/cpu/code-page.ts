@@ -1,7 +1,7 @@
 // Decoded code of one guest-physical page in one code mode, as it lies in linear memory: a header,
 // then for each of the 4096 offsets the address of the record decoded there, or 0.
 
-import { c32, c64, type Fn, i32, i64, type I32 } from '../wasm/expr.ts';
+import { c32, c64, type Fn, type I32, i32, i64 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { LEAF_ENTRIES, ROOT_ENTRIES } from './physical-map.ts';
 import { S } from './state.ts';
@@ -66,13 +66,8 @@ export function defineCodeWritten(m: ModuleBuilder, invalidate: Fn<'void'>): Fn<
   });
 }
 
-
-
 function codeMapLeaf(cpu: I32, page: I32): I32 {
-  const slot = i32.shl(
-    i32.and(i32.shr_u(page, c32(10)), c32(ROOT_ENTRIES - 1)),
-    c32(2),
-  );
+  const slot = i32.shl(i32.and(i32.shr_u(page, c32(10)), c32(ROOT_ENTRIES - 1)), c32(2));
   return i32.load(i32.add(i32.load(cpu, S.codeMap), slot));
 }
 

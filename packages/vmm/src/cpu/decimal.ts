@@ -1,6 +1,6 @@
 // The decimal adjustments of 8086 days: AAA, AAS, DAA, DAS, AAM, AAD. Not in 64-bit mode.
 
-import { c32, c64, i32, i64, type I32, type I64 } from '../wasm/expr.ts';
+import { c32, c64, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { Context, SemanticTable } from './context.ts';
 import { RAX, VECTOR } from './state.ts';
 

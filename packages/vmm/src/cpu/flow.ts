@@ -17,6 +17,8 @@ import {
   EXIT,
   EXIT_FETCH,
   FAULT_EXIT,
+  HEAT,
+  HEAT_ENTRIES,
   S,
   SEGMENT_LIMIT,
   SLOT,
@@ -87,10 +89,13 @@ export class FlowBuilder {
   private readonly enterSlow: Declared<'void'>;
   private readonly sliceEnd: Declared<'void'>;
   private readonly m: ModuleBuilder;
+  private readonly hot: Fn<'void'> | undefined;
   private readonly target: { table: Table; type: number };
 
-  constructor(m: ModuleBuilder, table: Table) {
+  /** `hot`: (cpu, record), called when a block has been entered S.heatLimit times. */
+  constructor(m: ModuleBuilder, table: Table, hot?: Fn<'void'>) {
     this.m = m;
+    this.hot = hot;
     this.target = { table, type: m.typeIndex(HANDLER_PARAMS, 'void') };
     this.enter = m.declare('enter', ['i32'], 'void');
     this.resync = m.declare('resync', ['i32'], 'void');
@@ -122,7 +127,20 @@ export class FlowBuilder {
     const left = f.let(i32.sub(i32.load(cpu, S.budget), i32.load16_u(record, R.left)));
     f.store32(cpu, left, S.budget);
     f.if(i32.lt_s(left, c32(0)), () => f.returnCall(this.sliceEnd, cpu, record));
+    this.warm(f, cpu, record);
     dispatch(f, this.target, cpu, record);
+  }
+
+  /** Counts the entry of a block, and reports it when that makes it hot. */
+  private warm(f: FunctionBuilder, cpu: I32, record: I32): void {
+    const { hot } = this;
+    if (!hot) return;
+    // Records are 32 bytes: the number of one, times the 4 bytes of a counter.
+    const slot = i32.and(i32.shr_u(record, c32(3)), c32((HEAT_ENTRIES - 1) << 2));
+    const counter = f.let(i32.add(cpu, slot));
+    const heat = f.let(i32.add(i32.load(counter, HEAT), c32(1)));
+    f.store32(counter, heat, HEAT);
+    f.if(i32.ge_s(heat, i32.load(cpu, S.heatLimit)), () => f.call(hot, cpu, record));
   }
 
   private refund(f: FunctionBuilder, cpu: I32, record: I32): void {

@@ -152,7 +152,7 @@ export class HandlerIndex {
 }
 
 /** Faults that depend on the row alone, before its semantics. */
-function prelude(x: InterpreterContext): void {
+export function prelude(x: InterpreterContext): void {
   const { row, cpu } = x;
   const traps = i32.load(cpu, S.fpuTraps);
   const trap = (bit: number, vector: number): void => {

@@ -1,6 +1,6 @@
 // Shifts, rotates and bit instructions: SDM vol. 2, RCL to SHRD, BT to BSWAP.
 
-import { c32, c64, i32, i64, type I32, type I64, select } from '../wasm/expr.ts';
+import { c32, c64, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { Context, SemanticTable, Size } from './context.ts';
 import { signExtend, zeroExtend } from './lazy-flags.ts';
 

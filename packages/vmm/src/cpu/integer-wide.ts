@@ -1,7 +1,7 @@
 // Integer helpers that WebAssembly has no instruction for: 64 × 64 → 128 and 128 ÷ 64 bits; and the
 // bulk halves of REP MOVS and REP STOS.
 
-import { c32, c64, call, type Fn, i32, i64, type I32, type I64 } from '../wasm/expr.ts';
+import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { TLB, tlbEntry } from './mmu.ts';
@@ -87,7 +87,11 @@ function defineDivideS(m: ModuleBuilder, unsigned: Fn<'i32'>): Fn<'i32'> {
 }
 
 /** The smaller of `bytes` and what is left of the page of `linear`, into `bytes`. */
-function limitToPage(f: FunctionBuilder, bytes: ReturnType<typeof f.local<'i64'>>, linear: I64): void {
+function limitToPage(
+  f: FunctionBuilder,
+  bytes: ReturnType<typeof f.local<'i64'>>,
+  linear: I64,
+): void {
   const rest = f.let(i64.sub(c64(4096), i64.and(linear, c64(4095))));
   f.if(i64.lt_u(rest, bytes), () => f.set(bytes, rest));
 }
@@ -136,10 +140,7 @@ function defineFillForward(m: ModuleBuilder): Fn<'i64'> {
     // One byte repeated is a memory.fill: the usual case, zero.
     const width = i64.sub(c64(64), i64.shl(size, c64(3)));
     const seen = i64.shr_u(i64.shl(pattern, width), width);
-    const uniform = i64.shr_u(
-      i64.mul(i64.and(pattern, c64(255)), c64(0x0101010101010101n)),
-      width,
-    );
+    const uniform = i64.shr_u(i64.mul(i64.and(pattern, c64(255)), c64(0x0101010101010101n)), width);
     f.if(i64.eq(seen, uniform), () => {
       f.memoryFill(to, i32.wrap(pattern), i32.wrap(bytes));
       f.return(bytes);

@@ -167,11 +167,14 @@ export class InterpreterContext implements Context {
     } else {
       plain();
     }
-    f.if(slow, () => {
-      const { commit } = this.runtime.memory;
-      f.if(call(commit, this.cpu, kept, c32(size), address), () => this.fault());
-    });
+    f.if(slow, () => this.commit(kept, size, address));
     return { old, result };
+  }
+
+  /** Writes back what {@link MemoryRuntime.writable} may have buffered. */
+  protected commit(linear: I64, bytes: number, address: I32): void {
+    const { commit } = this.runtime.memory;
+    this.f.if(call(commit, this.cpu, linear, c32(bytes), address), () => this.fault());
   }
 
   /** Compare-and-swap until nobody else came between. */
@@ -389,11 +392,11 @@ export class InterpreterContext implements Context {
       TLB.writeTag,
       (host) => f.storeV128(host, data),
       () => {
-        const { writable, commit } = this.runtime.memory;
+        const { writable } = this.runtime.memory;
         const address = f.let(call(writable, this.cpu, kept, c32(16)));
         f.if(i32.eqz(address), () => this.fault());
         f.storeV128(address, data);
-        f.if(call(commit, this.cpu, kept, c32(16), address), () => this.fault());
+        this.commit(kept, 16, address);
       },
     );
   }

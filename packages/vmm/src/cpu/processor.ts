@@ -24,6 +24,8 @@ import { defineHandlers, type HandlerIndex } from './handlers.ts';
 import { integerArithmetic } from './integer-arithmetic.ts';
 import { integerShift } from './integer-shift.ts';
 import { defineIntegerRuntime } from './integer-wide.ts';
+import { eachFunction, exportName, Jit, type JitMode, REGION_SLOTS } from './jit/jit.ts';
+import { RegionFinder } from './jit/region.ts';
 import { defineMmu, type Mmu } from './mmu.ts';
 import { move } from './move.ts';
 import type { PhysicalMap } from './physical-map.ts';
@@ -75,6 +77,7 @@ interface Imports {
   readonly host: HostRuntime;
   readonly decode: DecodeHost;
   readonly invalidate: Fn<'void'>;
+  readonly hot: Fn<'void'>;
 }
 
 /** The compiled processor. */
@@ -84,6 +87,10 @@ export class ProcessorModule {
   readonly special: SpecialPlaces;
   readonly decoder: Decoder;
   private readonly tableSize: number;
+  private readonly runtime: Runtime;
+  private readonly flow: Flow;
+  private readonly go: Fn<'void'>;
+  private readonly semantics: SemanticTable;
 
   /** `features`: the instruction sets that exist; see isa/row.ts. */
   constructor(features: Iterable<Feature>) {
@@ -91,8 +98,10 @@ export class ProcessorModule {
     m.importMemory('env', 'memory', 1, 65536);
     const table = m.importTable('env', 'table', 1);
     const imports = declareImports(m);
-    const flowBuilder = new FlowBuilder(m, table);
+    const flowBuilder = new FlowBuilder(m, table, imports.hot);
     const { flow } = flowBuilder;
+    this.flow = flow;
+    this.semantics = allSemantics();
     const codeWritten = defineCodeWritten(m, imports.invalidate);
     const mmu = defineMmu(m, codeWritten);
     const integer = defineIntegerRuntime(m);
@@ -108,8 +117,12 @@ export class ProcessorModule {
       host: imports.host,
       ...vector,
     };
-    this.handlers = defineHandlers(m, runtime, flow, allSemantics());
+    this.runtime = runtime;
+    this.handlers = defineHandlers(m, runtime, flow, this.semantics);
     this.special = this.defineSpecial(m, flowBuilder, flow, imports.decode);
+    this.go = m.function('go', HANDLER_PARAMS, 'void', (f) => {
+      flow.go(f, f.param(0, 'i32'), f.param(1, 'i32'));
+    });
     this.exportAll(m, flow, mmu, system);
     m.export('fetchPage', flowBuilder.fetchPage!);
     this.tableSize = m.elementCount;
@@ -148,12 +161,15 @@ export class ProcessorModule {
     mmu: Mmu,
     system: ReturnType<typeof defineSystem>,
   ): void {
-    const runRecord = m.function('runRecord', HANDLER_PARAMS, 'void', (f) => {
-      const [cpu, record] = [f.param(0, 'i32'), f.param(1, 'i32')];
-      flow.go(f, cpu, record);
-    });
     m.export('enter', flow.enter);
-    m.export('runRecord', runRecord);
+    m.export('runRecord', this.go);
+    // Compiled code calls any of these, each under a name of its own.
+    const exported = new Set<number>();
+    eachFunction([this.runtime, flow, this.go], (fn) => {
+      if (exported.has(fn.index)) return;
+      exported.add(fn.index);
+      m.export(exportName(fn), fn);
+    });
     m.export('raise', flow.raise);
     m.export('deliver', system.deliver);
     m.export('translate', mmu.translate);
@@ -172,16 +188,38 @@ export class ProcessorModule {
     codeMap: number;
     arena: Arena;
     host: ProcessorHost;
-  }): { exports: ProcessorExports; cache: CodeCache } {
+    jit: JitMode;
+  }): { exports: ProcessorExports; cache: CodeCache; jit: Jit } {
     const { cpu, memory, map, codeMap, arena, host } = options;
     const { decoder, handlers, special } = this;
     const cache = new CodeCache({ cpu, memory, map, arena, codeMap, decoder, handlers, special });
-    const table = new WebAssembly.Table({ element: 'anyfunc', initial: this.tableSize });
+    const initial = this.tableSize + (options.jit === 'off' ? 0 : REGION_SLOTS);
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial });
+    let jit: Jit | undefined;
     const instance = new WebAssembly.Instance(this.module, {
       env: { memory, table },
-      host: hostFunctions(cpu, memory, cache, host),
+      host: {
+        ...hostFunctions(cpu, memory, cache, host),
+        hot: (_cpu: number, record: number) => jit?.hot(record),
+      },
     });
-    return { exports: instance.exports as unknown as ProcessorExports, cache };
+    jit = new Jit({
+      mode: options.jit,
+      cpu,
+      memory,
+      table,
+      firstSlot: this.tableSize,
+      cache,
+      map,
+      finder: new RegionFinder(decoder),
+      runtime: this.runtime,
+      flow: this.flow,
+      go: this.go,
+      semantics: this.semantics,
+      exports: instance.exports,
+      now: () => host.now() / 1e6,
+    });
+    return { exports: instance.exports as unknown as ProcessorExports, cache, jit };
   }
 }
 
@@ -205,6 +243,7 @@ function declareImports(m: ModuleBuilder): Imports {
       decodeCrossing: declare('decodeCrossing', 3, 'void'),
     },
     invalidate: declare('invalidate', 2, 'void'),
+    hot: declare('hot', 2, 'void'),
   };
 }
 

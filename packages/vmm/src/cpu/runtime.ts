@@ -15,8 +15,8 @@ import type { Modes } from './modes.ts';
 import type { Msrs } from './msr.ts';
 import type { Segments } from './segments.ts';
 import type { SseRuntime } from './sse-runtime.ts';
-import type { X87Runtime } from './x87-runtime.ts';
 import type { SystemSegments } from './system-segments.ts';
+import type { X87Runtime } from './x87-runtime.ts';
 
 type BySize<T> = Readonly<Record<Size, T>>;
 

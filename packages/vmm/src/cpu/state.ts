@@ -202,6 +202,8 @@ export const S = {
   touchedPages: 0xcdc,
   /** i32: debug traps due after the instruction under way, bits as in DR6. */
   debugTraps: 0xce0,
+  /** i32: entries of a block that make it worth compiling. */
+  heatLimit: 0xce4,
 } as const;
 
 /** TLB geometry. An entry: i64 read tag, i64 write tag, i32 addend, i32 flags, i64 unused. */
@@ -216,8 +218,11 @@ export const FETCH_ENTRIES = 512;
 export const FETCH_ENTRY_BYTES = 16;
 export const FETCH_SUPERVISOR: number = TLB_SUPERVISOR_AC + TLB_ENTRIES * TLB_ENTRY_BYTES;
 export const FETCH_USER: number = FETCH_SUPERVISOR + FETCH_ENTRIES * FETCH_ENTRY_BYTES;
+/** How often blocks were entered: i32 counters, shared by records that hash alike. */
+export const HEAT: number = FETCH_USER + FETCH_ENTRIES * FETCH_ENTRY_BYTES;
+export const HEAT_ENTRIES = 16384;
 /** Bytes of a vCPU's state, all of the above. */
-export const STATE_BYTES: number = FETCH_USER + FETCH_ENTRIES * FETCH_ENTRY_BYTES;
+export const STATE_BYTES: number = HEAT + HEAT_ENTRIES * 4;
 
 /** Slot of general register `n`. */
 export const gprSlot = (n: number): number => GPR + 8 * n;

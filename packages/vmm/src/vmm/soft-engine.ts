@@ -9,6 +9,7 @@ import { VmmError } from '../base/errors.ts';
 import type { CodeCache } from '../cpu/code-cache.ts';
 import { CR4_OSXSAVE } from '../cpu/control-bits.ts';
 import { DELIVERY } from '../cpu/events.ts';
+import type { Jit, JitMode, JitStatistics } from '../cpu/jit/jit.ts';
 import { LEAF_ENTRIES, PAGE, PhysicalMap, ROOT_ENTRIES } from '../cpu/physical-map.ts';
 import { type ProcessorExports, type ProcessorHost, ProcessorModule } from '../cpu/processor.ts';
 import {
@@ -72,6 +73,8 @@ export interface SoftEngineOptions {
   readonly entropy: Entropy;
   /** Bytes for decoded code of each vCPU; 64 MiB unless given. */
   readonly codeBytes?: number;
+  /** When guest code is compiled to WebAssembly; `off` unless given. */
+  readonly jit?: JitMode;
 }
 
 /** Statistics of one vCPU since its creation. */
@@ -84,6 +87,7 @@ export interface SoftStatistics {
   readonly codeBytes: number;
   readonly codeFlushes: number;
   readonly codeInvalidations: number;
+  readonly jit: JitStatistics | undefined;
 }
 
 /** An engine that needs nothing of its host but WebAssembly. */
@@ -160,6 +164,8 @@ export class SoftVcpu implements EngineVcpu {
   private pvclockGpa = 0n;
   private pvclockVersion = 0;
   private stepper: Stepper | undefined;
+  private jit: Jit | undefined;
+  private readonly jitMode: JitMode;
 
   constructor(vm: EngineVm, engine: SoftEngine, options: SoftEngineOptions) {
     this.vm = vm;
@@ -167,6 +173,7 @@ export class SoftVcpu implements EngineVcpu {
     this.clock = options.clock;
     this.entropy = options.entropy;
     this.codeBytes = options.codeBytes ?? 64 << 20;
+    this.jitMode = options.jit ?? 'off';
   }
 
   /** Counters for `vmctl run -v` and benchmarks. */
@@ -179,6 +186,7 @@ export class SoftVcpu implements EngineVcpu {
       codeBytes: this.cache?.bytesUsed ?? 0,
       codeFlushes: this.cache?.flushes ?? 0,
       codeInvalidations: this.cache?.invalidations ?? 0,
+      jit: this.jit?.statistics,
     };
   }
 
@@ -227,16 +235,18 @@ export class SoftVcpu implements EngineVcpu {
     // Growing has given the memory a new buffer object; the old one does not reach the new bytes.
     this.look();
     const end = next + this.codeBytes - PAGE_BYTES;
-    const { exports, cache } = this.engine.module.instantiate({
+    const { exports, cache, jit } = this.engine.module.instantiate({
       cpu: this.base,
       memory,
       map,
       codeMap,
       arena: { base: next, bytes: end - next },
       host: this.host(),
+      jit: this.jitMode,
     });
     this.map = map;
     this.cache = cache;
+    this.jit = jit;
     this.words[S.physicalMap >>> 2] = map.root;
     this.words[S.codeMap >>> 2] = codeMap;
     this.cpu = exports;
@@ -342,6 +352,7 @@ export class SoftVcpu implements EngineVcpu {
       cpu.flushAll(this.base);
       cpu.updateModes(this.base);
     }
+    this.jit?.compile();
     this.updatePvclock();
     let left = SLICE_INSTRUCTIONS;
     this.rewindMmio();
@@ -583,7 +594,7 @@ export class SoftVcpu implements EngineVcpu {
 
 /** Everything a reset clears that the register classes do not carry. */
 function resetState(view: DataView, base: number, words: Int32Array): void {
-  const keep = [S.physicalMap, S.codeMap, S.codeGeneration, S.touchedPages].map(
+  const keep = [S.physicalMap, S.codeMap, S.codeGeneration, S.touchedPages, S.heatLimit].map(
     (offset) => [offset >>> 2, words[offset >>> 2]] as const,
   );
   words.fill(0);

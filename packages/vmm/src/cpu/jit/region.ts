@@ -1,0 +1,140 @@
+// Regions: the pieces of guest code that are compiled, one WebAssembly function each. A region is a
+// set of basic blocks of one physical page with one entry, found by following direct jumps from a hot
+// block. What leads out of it is an exit: other pages, indirect jumps, calls, instructions that stay
+// with the interpreter, code that has never been executed.
+
+import { createInstruction, type Decoder } from '../../isa/decoder.ts';
+import { DecodeStatus, type Instruction } from '../../isa/instruction.ts';
+import type { Addressing } from '../context.ts';
+import { addressingOf } from '../handlers.ts';
+import { isCompilable } from './compilable.ts';
+
+/** Beyond this a region only takes longer to compile. */
+const REGION_INSTRUCTIONS_MAX = 400;
+const REGION_BLOCKS_MAX = 64;
+const PAGE_BYTES = 4096;
+
+/** An instruction of a region. */
+export interface RegionInstruction {
+  readonly instruction: Instruction;
+  readonly addressing: Addressing;
+  /** Offset in the page. */
+  readonly offset: number;
+  /** Its record, in linear memory. */
+  readonly record: number;
+}
+
+/** How a block ends, beside what its last instruction does itself. */
+export type BlockEnd =
+  /** A conditional or unconditional direct jump, to page offsets. */
+  | { readonly kind: 'branch'; readonly taken: number; readonly next: number | undefined }
+  /** The last instruction leaves by itself: RET, indirect jumps and calls. */
+  | { readonly kind: 'leaves' }
+  /** Control goes on at an offset of the page. */
+  | { readonly kind: 'goes on'; readonly next: number };
+
+/** A basic block. */
+export interface Block {
+  readonly offset: number;
+  readonly instructions: readonly RegionInstruction[];
+  readonly end: BlockEnd;
+}
+
+/** A region: its blocks by offset; the entry is the first. */
+export interface Region {
+  readonly entry: number;
+  readonly blocks: ReadonlyMap<number, Block>;
+  /** The record through which the region is entered. */
+  readonly record: number;
+}
+
+/** The page a region is found in. */
+export interface RegionPage {
+  /** Linear memory. */
+  readonly bytes: Uint8Array;
+  /** Where the page lies in it. */
+  readonly host: number;
+  /** The record decoded at an offset of the page, or 0. */
+  recordAt(offset: number): number;
+}
+
+/** Finds regions. */
+export class RegionFinder {
+  private readonly decoder: Decoder;
+
+  constructor(decoder: Decoder) {
+    this.decoder = decoder;
+  }
+
+  /** The region entered at `entry`, or undefined when compiling it would gain nothing. */
+  find(page: RegionPage, entry: number): Region | undefined {
+    const blocks = new Map<number, Block>();
+    const pending = [entry];
+    let room = REGION_INSTRUCTIONS_MAX;
+    for (let offset = pending.shift(); offset !== undefined; offset = pending.shift()) {
+      if (blocks.has(offset) || blocks.size >= REGION_BLOCKS_MAX || room <= 0) continue;
+      const block = this.block(page, offset, room, blocks);
+      if (block.instructions.length === 0) continue;
+      blocks.set(offset, block);
+      room -= block.instructions.length;
+      const { end } = block;
+      if (end.kind === 'branch') {
+        pending.push(end.taken);
+        if (end.next !== undefined) pending.push(end.next);
+      } else if (end.kind === 'goes on') {
+        pending.push(end.next);
+      }
+    }
+    if (!blocks.has(entry)) return undefined;
+    return { entry, blocks, record: page.recordAt(entry) };
+  }
+
+  private block(
+    page: RegionPage,
+    offset: number,
+    room: number,
+    blocks: ReadonlyMap<number, Block>,
+  ): Block {
+    const instructions: RegionInstruction[] = [];
+    let at = offset;
+    for (;;) {
+      const goesOn: BlockEnd = { kind: 'goes on', next: at };
+      const joins = at !== offset && blocks.has(at);
+      if (joins || instructions.length >= room || at >= PAGE_BYTES) {
+        return { offset, instructions, end: goesOn };
+      }
+      const decoded = this.instruction(page, at);
+      if (!decoded) return { offset, instructions, end: goesOn };
+      instructions.push(decoded);
+      at += decoded.instruction.length;
+      const { row } = decoded.instruction;
+      if (!row.endsBlock) continue;
+      return { offset, instructions, end: endOf(decoded, at) };
+    }
+  }
+
+  /** The instruction at an offset, if it has been executed before and can be compiled. */
+  private instruction(page: RegionPage, offset: number): RegionInstruction | undefined {
+    if (offset < 0 || offset >= PAGE_BYTES) return undefined;
+    const record = page.recordAt(offset);
+    if (record === 0) return undefined;
+    const { bytes, host } = page;
+    const instruction = createInstruction();
+    const limit = host + PAGE_BYTES;
+    const status = this.decoder.decode(bytes, host + offset, limit, 8, instruction);
+    if (status !== DecodeStatus.ok) return undefined;
+    const addressing = addressingOf(instruction);
+    if (addressing === 'checked' || !isCompilable(instruction)) return undefined;
+    return { instruction, addressing, offset, record };
+  }
+}
+
+/** The end of a block whose last instruction is a transfer of control. */
+function endOf({ instruction, offset }: RegionInstruction, next: number): BlockEnd {
+  const { row, immLo, length } = instruction;
+  const direct = row.operands.some((operand) => operand.type === 'rel8' || operand.type === 'relz');
+  if (!direct) return { kind: 'leaves' };
+  const taken = offset + length + immLo;
+  const conditional = row.mnemonic !== 'jmp' && row.mnemonic !== 'call';
+  return { kind: 'branch', taken, next: conditional ? next : undefined };
+}
