@@ -5,10 +5,11 @@
 import { existsSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { freemem } from 'node:os';
 import { basename } from 'node:path';
-import { type Errno, VmmError } from 'vmm';
+import { type Errno, type JitMode, VmmError } from 'vmm';
 import {
   ENGINES,
   type EngineName,
+  JIT_MODES,
   type RunDisk,
   type RunModule,
   type RunOptions,
@@ -27,6 +28,7 @@ export const RUN_OPTIONS: readonly Option[] = [
   { name: 'd', argument: 'disk', repeats: true },
   { name: 'e', argument: 'engine' },
   { name: 't', argument: 'seconds' },
+  { name: 'jit', argument: 'mode' },
   { name: 'exit-port' },
   { name: 'no-reboot' },
 ];
@@ -62,6 +64,7 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
 
   const name = parseName(parsed.operands[0]);
   const engine = parseEngine(value('e'));
+  const jit = parseJit(value('jit'));
   const timeoutMs = parseTimeout(value('t'));
   const memoryBytes = parseMemory(value('m'), warn);
   const disks = parseDisks(values('d'));
@@ -78,6 +81,7 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
     commandLine: value('a') ?? COMMAND_LINE_DEFAULT,
     disks,
     engine,
+    jit,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     exitPort: has('exit-port'),
     noReboot: has('no-reboot'),
@@ -90,6 +94,13 @@ function parseName(word: string | undefined): string {
   if (word.length > 63) throw new VmmError('EINVAL', 'vm name too long');
   if (NAME_PATTERN.test(word)) return word;
   throw new VmmError('EINVAL', `invalid VM name: ${word}`);
+}
+
+function parseJit(word: string | undefined): JitMode {
+  if (word === undefined) return JIT_MODES[0];
+  const mode = JIT_MODES.find((candidate) => candidate === word);
+  if (mode !== undefined) return mode;
+  throw new VmmError('EINVAL', `unknown mode: ${word} (--jit is one of: ${JIT_MODES.join(', ')})`);
 }
 
 function parseEngine(word: string | undefined): EngineName {

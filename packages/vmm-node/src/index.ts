@@ -12,6 +12,6 @@ export type {
   RunStatistics,
   RunVm,
 } from './run-options.ts';
-export { ENGINES } from './run-options.ts';
+export { ENGINES, JIT_MODES } from './run-options.ts';
 export { Terminal } from './terminal.ts';
 export { runVm } from './vm-process.ts';

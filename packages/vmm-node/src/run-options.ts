@@ -1,6 +1,8 @@
 // What it takes to run one virtual machine in this process, and how such a run ends. The exit
 // statuses are those of vmctl(8), "run".
 
+import type { JitMode } from 'vmm';
+
 /** A file loaded beside the kernel: Linux's initrd, or a Multiboot module. */
 export interface RunModule {
   /** The module's string: file name and arguments. */
@@ -31,6 +33,9 @@ export interface RunConsole {
 export const ENGINES = ['soft'] as const;
 export type EngineName = (typeof ENGINES)[number];
 
+/** When the soft engine compiles guest code; see JitMode of vmm. */
+export const JIT_MODES: readonly JitMode[] = ['off', 'on', 'always'];
+
 /** A virtual machine to run. */
 export interface RunOptions {
   readonly name: string;
@@ -44,6 +49,7 @@ export interface RunOptions {
   readonly commandLine: string;
   readonly disks: readonly RunDisk[];
   readonly engine: EngineName;
+  readonly jit: JitMode;
   /** Ends the run after this many milliseconds of real time. */
   readonly timeoutMs?: number;
   /** Whether a byte written to I/O port 0xf4 ends the run. */

@@ -6,6 +6,7 @@ import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_
 import {
   type Engine,
   GuestRam,
+  type JitMode,
   Machine,
   type MachineHost,
   type SerialPeer,
@@ -39,6 +40,7 @@ export interface VcpuWorkerData {
   /** Network interfaces first. */
   readonly devices: readonly DeviceDescription[];
   readonly nics: number;
+  readonly jit: JitMode;
   readonly exitPort: boolean;
   readonly noReboot: boolean;
 }
@@ -177,7 +179,9 @@ function main(data: VcpuWorkerData): void {
   const clock = new HostClock();
   const entropy = new HostEntropy();
   const host = new VcpuHost(data, clock);
-  const { engine, vcpu } = watchedEngine(new SoftEngine({ clock, entropy, codeBytes: CODE_BYTES }));
+  const { engine, vcpu } = watchedEngine(
+    new SoftEngine({ clock, entropy, codeBytes: CODE_BYTES, jit: data.jit }),
+  );
   const devices = data.devices.map((it, index) => remoteDevice(it, host.backends[index]));
   try {
     host.machine = new Machine({

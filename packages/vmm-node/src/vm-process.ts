@@ -161,6 +161,7 @@ class VmProcess {
       commandLine: options.commandLine,
       devices: this.servers.map((server) => server.description),
       nics: this.nics,
+      jit: options.jit,
       exitPort: options.exitPort,
       noReboot: options.noReboot,
     };

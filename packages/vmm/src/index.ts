@@ -4,6 +4,7 @@ export { VirtualClock } from './base/clock.ts';
 export type { Errno } from './base/errors.ts';
 export { VmmError } from './base/errors.ts';
 export type { GuestMemory } from './bus/guest-memory.ts';
+export type { JitMode, JitStatistics } from './cpu/jit/jit.ts';
 export type { BlockBackend } from './devices/block-backend.ts';
 export type { NetBackend } from './devices/net-backend.ts';
 export type { SerialPeer } from './devices/ns8250.ts';
