@@ -32,7 +32,7 @@ const COOL = -100_000;
 export type JitMode = 'off' | 'on' | 'always';
 
 /** Entries that make a block hot. */
-const HEAT_LIMIT: Record<JitMode, number> = { off: 0x7fffffff, on: 300, always: 1 };
+const HEAT_LIMIT: Record<JitMode, number> = { off: 0x7fffffff, on: 2000, always: 1 };
 
 /** Counters of a vCPU's compiler. */
 export interface JitStatistics {
