@@ -117,6 +117,7 @@ export class CodeCache {
       }
     }
     this.dropFetchEntries(-1);
+    this.i32[(this.cpu + S.codePage) >>> 2] = 0;
     this.next = this.arena.base;
     this.changed();
   }
@@ -179,9 +180,11 @@ export class CodeCache {
     const slot = this.codeMapSlot(page);
     if (slot < 0 || this.i32[slot] === 0) return;
     this.invalidations++;
+    const current = (this.cpu + S.codePage) >>> 2;
     for (let code = this.i32[slot]; code !== 0; code = this.i32[(code + CODE_PAGE.next) >>> 2]) {
       this.makeStale(code >>> 0);
       this.runs.delete(code >>> 0);
+      if (this.i32[current] === code) this.i32[current] = 0;
     }
     this.i32[slot] = 0;
     this.map.setFlags(page, 0, PAGE.code);

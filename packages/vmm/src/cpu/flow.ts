@@ -1,5 +1,9 @@
 // How execution gets from one record to the next: entering a page, linking direct jumps, ending a
 // slice, raising faults, and the records that stand for no instruction of the guest.
+//
+// The limit of CS is checked by jumps that leave the page and where execution enters a page that is
+// not in the fetch TLB. Deliberately not modelled: a limit that ends within a page that execution
+// has entered before it.
 
 import { IF } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
@@ -266,8 +270,8 @@ export class FlowBuilder {
       f.if(i32.eqz(fallThrough), () => {
         f.set(target, i64.add(target, i64.load32_s(record, R.disp)));
       });
-      f.if(i64.lt_u(target, c64(4096)), () => {
-        const code = f.let(i32.load(cpu, S.codePage));
+      const code = f.let(i32.load(cpu, S.codePage));
+      f.if(i32.and(i64.lt_u(target, c64(4096)), i32.ne(code, c32(0))), () => {
         const offset = f.let(i32.wrap(target));
         const slot = i32.add(code, i32.shl(offset, c32(2)));
         const found = f.let(i32.load(slot, CODE_PAGE.map));
@@ -398,7 +402,15 @@ export class FlowBuilder {
     });
     const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), linear));
     f.if(i64.ne(i64.load(entry), fetchTag(linear, mode)), () => {
+      const rip = f.let(ripOf(cpu, record));
+      const left = f.let(i32.load16_u(record, R.left));
       f.if(i32.eqz(call(fetchPage, cpu, linear)), () => f.returnCall(this.faultAt, cpu, record));
+      // To make room for the second page, all code may have been dropped, with this record.
+      f.if(i32.eqz(i32.load(cpu, S.codePage)), () => {
+        f.store32(cpu, i32.add(i32.load(cpu, S.budget), left), S.budget);
+        f.store64(cpu, rip, S.rip);
+        f.returnCall(this.enter, cpu);
+      });
     });
     const page = f.let(i32.load(entry, 12));
     const current = i32.and(

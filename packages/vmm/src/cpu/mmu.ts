@@ -9,7 +9,8 @@
 // A page without a write tag is not necessarily read-only: it may be clean (the dirty bit must be
 // set by a walk first) or hold decoded code (the store must drop it).
 //
-// Deliberately not modelled: alignment checks, #AC at privilege 3 while CR0.AM and RFLAGS.AC are set.
+// Deliberately not modelled: alignment checks (#AC at privilege 3 while CR0.AM and RFLAGS.AC are
+// set).
 
 import { AC } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, type Local } from '../wasm/expr.ts';
@@ -48,7 +49,7 @@ const NO_MEMORY = 1;
 
 /** What mmu.ts defines beyond {@link MemoryRuntime}: for the fetch path and the monitor. */
 export interface Mmu extends MemoryRuntime {
-  /** (cpu, linear, access) -> address in linear memory, 0 on a fault, 1 where there is no memory. */
+  /** (cpu, linear, access) -> address in linear memory, 0 on a fault, 1 outside memory. */
   readonly translate: Fn<'i32'>;
   readonly physicalEntry: Fn<'i32'>;
   readonly markPage: Fn<'void'>;
@@ -120,7 +121,7 @@ class MmuBuilder {
     });
   }
 
-  /** (cpu, entry of the physical map, access) -> 1 and an exit if the page's protection forbids it. */
+  /** (cpu, entry of the physical map, access) -> 1 and an exit if its protection forbids it. */
   private defineProtection(): Fn<'i32'> {
     return this.m.function('protection', ['i32', 'i32', 'i32'], 'i32', (f) => {
       const [cpu, entry, access] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
@@ -234,7 +235,7 @@ class MmuBuilder {
     });
   }
 
-  /** (cpu, bytes, value) -> non-zero when the write at S.lastPhysical must be made by the monitor. */
+  /** (cpu, bytes, value) -> non-zero when the monitor must make the write at S.lastPhysical. */
   private defineMmioWrite(): Fn<'i32'> {
     return this.m.function('mmioWrite', ['i32', 'i32', 'i64'], 'i32', (f) => {
       const cpu = f.param(0, 'i32');
@@ -262,7 +263,7 @@ class MmuBuilder {
     return i32.gt_u(i32.add(inPage(linear), bytes), c32(4096));
   }
 
-  /** (cpu, tlb, access, linear, bytes) -> address to read at: RAM, or the bounce buffer; 0: fault. */
+  /** (cpu, tlb, access, linear, bytes) -> address to read at: RAM or bounce buffer; 0: fault. */
   defineReadableFrom(): Fn<'i32'> {
     return this.m.function('readableFrom', ['i32', 'i32', 'i32', 'i64', 'i32'], 'i32', (f) => {
       const [cpu, tlb, access] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
@@ -353,7 +354,7 @@ class MmuBuilder {
       const head = f.let(i32.sub(c32(4096), inPage(linear)));
       f.if(i32.gt_u(head, bytes), () => f.set(head, bytes));
       const tail = f.let(i32.sub(bytes, head));
-      // Both pages must be writable before a byte of either changes; the lower one's fault is first.
+      // Both pages must be writable before a byte of either changes; the lower one faults first.
       const first = f.let(call(this.translate, cpu, tlb, linear, access));
       f.if(i32.eqz(first), () => f.return(c32(1)));
       const entry = f.let(i32.load(cpu, S.lastEntry));

@@ -106,7 +106,7 @@ const inspect =
     setZf(x, found);
   };
 
-/** ARPL: raises the RPL of the destination to that of the source; written only if that raises it. */
+/** ARPL: raises the RPL of the destination to that of the source; writes only if it does. */
 function arpl(x: Context): void {
   const { f } = x;
   const rpl = f.let(rplOf(selectorOf(x, 1)));

@@ -34,7 +34,7 @@ export class Stack {
   private address(bytes: number, write: boolean): I64 {
     const { x } = this;
     if (x.wide) {
-      // Where the instruction has a memory operand besides, that is what other faults are charged to.
+      // An instruction with a memory operand besides has its other faults charged to that.
       if (x.variant.addressing !== 'register') {
         x.raise(VECTOR.SS, { code: c32(0), when: i32.eqz(isCanonical(this.pointer)) });
       }

@@ -196,7 +196,7 @@ export const S = {
   codeMap: 0xcd0,
   /** i32: counts changes of decoded code, so that records that span pages notice them. */
   codeGeneration: 0xcd4,
-  /** i32: the code page being executed (code-cache.ts). */
+  /** i32: the code page being executed (code-cache.ts); 0 when its code has just been dropped. */
   codePage: 0xcd8,
   /** i32: how many guest pages carry PAGE.touched. */
   touchedPages: 0xcdc,

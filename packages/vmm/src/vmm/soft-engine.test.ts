@@ -11,7 +11,7 @@ const IDT = 0x2000;
 const TSS = 0x3a000;
 const UD = 6;
 
-test('run() never ends between STI and the instruction behind it as if interrupts could come in', () => {
+test('run() lets no interrupt in between STI and the instruction behind it', () => {
   const guest = new Guest(makeEngine(), 64, '1: sti\ncli\njmp 1b');
   const ready = Array.from({ length: 12 }, () => {
     expect(guest.run()).toBe(VM_EXIT_NONE);
@@ -42,6 +42,24 @@ test('run() returns from a handler whose first instruction is a fault that it ha
   guest.handler(UD, 'ud2');
   guest.view.setUint8(IDT + 16 * UD + 4, 1);
   for (let slice = 0; slice < 3; slice++) expect(guest.run()).toBe(VM_EXIT_NONE);
+});
+
+test('run() goes on behind a CALL that pushes onto the code it is in', () => {
+  const guest = new Guest(
+    makeEngine(),
+    64,
+    `jmp 1f
+    .balign 64
+    1: lea rsp, [rip + 2f + 16]
+    call 3f
+    2: .skip 24
+    3: mov rax, [rsp]
+    lea rbx, [rip + 2b]
+    sub eax, ebx
+    report
+    done`,
+  );
+  expect(guest.reports()).toEqual([0]);
 });
 
 test('readRegs() gives the bases that data segments have kept in 64-bit mode', () => {

@@ -402,7 +402,7 @@ export class SoftVcpu implements EngineVcpu {
     if (!this.isAwaitingMmio) this.set32(S.mmioCount, 0);
   }
 
-  /** Delivers the pending event; false when the monitor is asked first, or the guest is at its end. */
+  /** Delivers the pending event; false when the monitor is asked first, or after a shutdown. */
   private deliverPending(cpu: ProcessorExports): boolean {
     const { base, view } = this;
     const { vector, kind, code } = this.pending!;

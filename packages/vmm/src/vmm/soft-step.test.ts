@@ -1,4 +1,4 @@
-// Single steps and breakpoints as small guests see them: SDM vol. 3B, 18.2 and 18.3, vol. 3A, 6.8.3.
+// Single steps and breakpoints as guests see them: SDM vol. 3B, 18.2 and 18.3, vol. 3A, 6.8.3.
 // That every instruction is trapped where the host's own processor traps it is the silicon test's.
 
 import { expect, test } from 'vitest';
@@ -32,7 +32,7 @@ test('step() traps a jump before the fetch at its target faults', () => {
   expect(guest.reports()).toEqual([0x80000000, 0x80000000]);
 });
 
-test('step() traps each round of a REP with RIP at the instruction, the last with RIP behind it', () => {
+test('step() traps each round of a REP, with RIP behind it after the last only', () => {
   const guest = guestOf(
     `mov edi, 0x39000
     mov ecx, 3
@@ -62,7 +62,7 @@ test('step() does not trap INT3, whose handler runs with TF clear', () => {
   expect(guest.reports()).toEqual([0xbb, 2]);
 });
 
-test('step() holds the breakpoint on an operand of MOV SS until the next instruction is done', () => {
+test('step() holds a breakpoint on what MOV SS reads until the next instruction is done', () => {
   const guest = guestOf(
     `mov word ptr [0x39000], 0
     mov eax, 0x39000

@@ -1,5 +1,5 @@
-// One instruction at a time: for the shadow of STI and MOV SS, for RFLAGS.TF, and while DR7 enables a
-// breakpoint. SDM vol. 3B, 18.2 and 18.3. Slow, and rare.
+// One instruction at a time: for the shadow of STI and MOV SS, for RFLAGS.TF, and while DR7 enables
+// a breakpoint. SDM vol. 3B, 18.2 and 18.3. Slow, and rare.
 
 import type { CodeCache } from '../cpu/code-cache.ts';
 import { DR6_BS, DR7_ENABLES } from '../cpu/control-bits.ts';
@@ -179,6 +179,8 @@ export class Stepper {
     if (this.cache.lengthAt(this.stepBytes, head, mode) === 0) {
       const next = cpu.fetchPage(this.base, linear + BigInt(head));
       if (next === 0) return false;
+      // To make room for the second page, all code may have been dropped, the first page's too.
+      if (this.get32(S.codePage) === 0) return this.prepare();
       const second = this.hostOf(next);
       this.stepBytes.set(bytes.subarray(second, second + 16 - head), head);
     }
