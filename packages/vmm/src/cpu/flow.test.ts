@@ -1,36 +1,34 @@
 // The count of instructions, which is exact: a block is charged when it is entered, and whatever
 // leaves it early gives back the rest. What an instruction is worth is counted here by hand.
 
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Guest } from '../../test/guest-program.ts';
-import { makeEngine } from '../../test/soft-engine-under-test.ts';
-import type { Engine, EngineVm } from '../vmm/engine.ts';
-import { SLICE_INSTRUCTIONS, type SoftEngine, type SoftVcpu } from '../vmm/soft-engine.ts';
+import { EXECUTIONS, ObservedEngine } from '../../test/observed-engine.ts';
+import { SLICE_INSTRUCTIONS } from '../vmm/soft-engine.ts';
 
-/** How many instructions a guest retires until it is done, and what it reports meanwhile. */
-function retired(source: string, prepare?: (guest: Guest) => void): [number, ...number[]] {
-  const engine = makeEngine() as SoftEngine;
-  let vcpu: SoftVcpu | undefined;
-  const observed: Engine = {
-    name: 'soft',
-    createVcpu: (vm: EngineVm) => {
-      vcpu = engine.createVcpu(vm);
-      return vcpu;
-    },
-  };
-  const guest = new Guest(observed, 64, source);
-  prepare?.(guest);
-  const reports = guest.reports();
-  return [vcpu!.statistics.instructions, ...reports];
-}
+describe.each(EXECUTIONS)('with the compiler %s', (jit) => {
+  /** How many instructions a guest retires until it is done, and what it reports meanwhile. */
+  function retired(source: string, prepare?: (guest: Guest) => void): [number, ...number[]] {
+    const engine = new ObservedEngine(jit);
+    const guest = new Guest(engine, 64, source);
+    prepare?.(guest);
+    const reports = guest.reports();
+    return [engine.statistics.instructions, ...reports];
+  }
 
-test('straight code counts each instruction once', () => {
-  expect(retired('nop\nnop\nmov eax, 1\nxor ebx, ebx\ndone')).toEqual([5]);
-});
+  test('straight code counts each instruction once', () => {
+    expect(retired('nop\nnop\nmov eax, 1\nxor ebx, ebx\ndone')).toEqual([5]);
+  });
 
-test('loops count each round, over many slices as well', () => {
-  const rounds = 2 * SLICE_INSTRUCTIONS + 12345;
-  const loop = `
+  test('the guest is compiled if and only if it is to be', () => {
+    const engine = new ObservedEngine(jit);
+    new Guest(engine, 64, 'mov ecx, 1000\n1: dec ecx\njnz 1b\ndone').reports();
+    expect((engine.statistics.jit?.regions ?? 0) > 0).toBe(jit === 'always');
+  });
+
+  test('loops count each round, over many slices as well', () => {
+    const rounds = 2 * SLICE_INSTRUCTIONS + 12345;
+    const loop = `
     mov ecx, ${rounds}
   again:
     add rax, 3
@@ -39,11 +37,11 @@ test('loops count each round, over many slices as well', () => {
     report
     done
   `;
-  expect(retired(loop)).toEqual([1 + 3 * rounds + 2, 3 * rounds]);
-});
+    expect(retired(loop)).toEqual([1 + 3 * rounds + 2, 3 * rounds]);
+  });
 
-test('a comparison and the branch behind it are two, taken or not', () => {
-  const source = `
+  test('a comparison and the branch behind it are two, taken or not', () => {
+    const source = `
     mov ecx, 10
   again:
     cmp ecx, 4
@@ -57,12 +55,12 @@ test('a comparison and the branch behind it are two, taken or not', () => {
   out:
     done
   `;
-  // Eleven rounds, ten of them with INC, ten with DEC and JMP.
-  expect(retired(source)).toEqual([1 + 11 * 4 + 10 + 10 * 2 + 1]);
-});
+    // Eleven rounds, ten of them with INC, ten with DEC and JMP.
+    expect(retired(source)).toEqual([1 + 11 * 4 + 10 + 10 * 2 + 1]);
+  });
 
-test('an instruction that faults is not counted, and the rest of its block is given back', () => {
-  const source = `
+  test('an instruction that faults is not counted, and the rest of its block is given back', () => {
+    const source = `
     mov ecx, 100
   again:
     ud2
@@ -72,12 +70,12 @@ test('an instruction that faults is not counted, and the rest of its block is gi
     jnz again
     done
   `;
-  const handler = 'add qword ptr [rsp], 2\niretq';
-  expect(retired(source, (guest) => guest.handler(6, handler))).toEqual([1 + 100 * 6 + 1]);
-});
+    const handler = 'add qword ptr [rsp], 2\niretq';
+    expect(retired(source, (guest) => guest.handler(6, handler))).toEqual([1 + 100 * 6 + 1]);
+  });
 
-test('a store into the block that runs counts what runs, not what was charged', () => {
-  const source = `
+  test('a store into the block that runs counts what runs, not what was charged', () => {
+    const source = `
     mov ecx, 50
   again:
     mov byte ptr [patched + 1], cl
@@ -90,21 +88,21 @@ test('a store into the block that runs counts what runs, not what was charged', 
     report
     done
   `;
-  expect(retired(source)).toEqual([1 + 50 * 5 + 3, 1]);
-});
+    expect(retired(source)).toEqual([1 + 50 * 5 + 3, 1]);
+  });
 
-test('a repeated string instruction is one instruction, however it is cut by faults', () => {
-  const source = `
+  test('a repeated string instruction is one instruction, however it is cut by faults', () => {
+    const source = `
     mov rdi, 0x30000
     mov ecx, 10000
     rep stosb
     done
   `;
-  expect(retired(source)).toEqual([4]);
-});
+    expect(retired(source)).toEqual([4]);
+  });
 
-test('port accesses count, and those that repeat when they are through', () => {
-  const source = `
+  test('port accesses count, and those that repeat when they are through', () => {
+    const source = `
     lea rsi, [rip + text]
     mov ecx, 3
     mov edx, 0x10
@@ -114,5 +112,6 @@ test('port accesses count, and those that repeat when they are through', () => {
   text:
     .long 7, 8, 9
   `;
-  expect(retired(source)).toEqual([6, 7, 8, 9]);
+    expect(retired(source)).toEqual([6, 7, 8, 9]);
+  });
 });

@@ -3,9 +3,9 @@
 //
 // The guest's own code is in a page of 2 MiB, one to one; the tests have a window of small pages.
 
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Guest } from '../../test/guest-program.ts';
-import { makeEngine } from '../../test/soft-engine-under-test.ts';
+import { EXECUTIONS, ObservedEngine } from '../../test/observed-engine.ts';
 import { VM_RWREGS_GPRS } from '../vmm/registers.ts';
 
 const WINDOW = 0x4000_0000;
@@ -33,20 +33,22 @@ function setEntry(guest: Guest, index: number, entry: number | bigint): void {
 const entryOf = (guest: Guest, index: number): bigint =>
   guest.view.getBigUint64(WINDOW_TABLE + 8 * index, true);
 
-/**
- * A guest whose window has four pages, present and writable. A page fault reports its error code
- * and CR2's offset in the window, and goes on at the address in R15.
- */
-function guestOf(source: string): Guest {
-  const guest = new Guest(makeEngine(), 64, source);
-  guest.reportExceptions(6, 8, 13);
-  guest.view.setBigUint64(PDPT + 8, BigInt(WINDOW_DIRECTORY | P | W | U), true);
-  guest.view.setBigUint64(WINDOW_DIRECTORY, BigInt(WINDOW_TABLE | P | W | U), true);
-  guest.view.setBigUint64(PML4, BigInt(PDPT | P | W | U), true);
-  for (let index = 0; index < 4; index++) setEntry(guest, index, (FRAMES + 0x1000 * index) | P | W);
-  guest.handler(
-    14,
-    `
+describe.each(EXECUTIONS)('with the compiler %s', (jit) => {
+  /**
+   * A guest whose window has four pages, present and writable. A page fault reports its error code
+   * and CR2's offset in the window, and goes on at the address in R15.
+   */
+  function guestOf(source: string): Guest {
+    const guest = new Guest(new ObservedEngine(jit), 64, source);
+    guest.reportExceptions(6, 8, 13);
+    guest.view.setBigUint64(PDPT + 8, BigInt(WINDOW_DIRECTORY | P | W | U), true);
+    guest.view.setBigUint64(WINDOW_DIRECTORY, BigInt(WINDOW_TABLE | P | W | U), true);
+    guest.view.setBigUint64(PML4, BigInt(PDPT | P | W | U), true);
+    for (let index = 0; index < 4; index++)
+      setEntry(guest, index, (FRAMES + 0x1000 * index) | P | W);
+    guest.handler(
+      14,
+      `
     mov r14, rax
     mov eax, [rsp]
     report
@@ -58,12 +60,12 @@ function guestOf(source: string): Guest {
     mov [rsp], r15
     iretq
   `,
-  );
-  return guest;
-}
+    );
+    return guest;
+  }
 
-test('accessed and dirty bits are set by the first access that needs them', () => {
-  const guest = guestOf(`
+  test('accessed and dirty bits are set by the first access that needs them', () => {
+    const guest = guestOf(`
     mov rbx, ${WINDOW}
     mov rax, [rbx]
     mov eax, [${WINDOW_TABLE}]
@@ -78,17 +80,17 @@ test('accessed and dirty bits are set by the first access that needs them', () =
     report
     done
   `);
-  expect(guest.reports()).toEqual([
-    FRAMES | P | W | A,
-    (FRAMES + 0x1000) | P | W | A | D,
-    FRAMES | P | W | A | D,
-    WINDOW_TABLE | P | W | U | A,
-  ]);
-  expect(entryOf(guest, 2)).toBe(BigInt((FRAMES + 0x2000) | P | W));
-});
+    expect(guest.reports()).toEqual([
+      FRAMES | P | W | A,
+      (FRAMES + 0x1000) | P | W | A | D,
+      FRAMES | P | W | A | D,
+      WINDOW_TABLE | P | W | U | A,
+    ]);
+    expect(entryOf(guest, 2)).toBe(BigInt((FRAMES + 0x2000) | P | W));
+  });
 
-test('an instruction that faulted runs again once its page is there', () => {
-  const guest = guestOf(`
+  test('an instruction that faulted runs again once its page is there', () => {
+    const guest = guestOf(`
     mov rbx, ${WINDOW}
     mov ecx, 5
     lea r15, [rip + again]
@@ -98,20 +100,20 @@ test('an instruction that faulted runs again once its page is there', () => {
     report
     done
   `);
-  setEntry(guest, 0, 0);
-  guest.view.setUint32(FRAMES + 20, 100, true);
-  guest.runToPort(0x10);
-  const { vei } = guest.params.vrp_exit;
-  expect(vei.vei_data).toBe(2); // a write by the supervisor, not present
-  guest.runToPort(0x10);
-  expect(vei.vei_data).toBe(20);
-  setEntry(guest, 0, FRAMES | P | W);
-  expect(guest.reports()).toEqual([105]);
-});
+    setEntry(guest, 0, 0);
+    guest.view.setUint32(FRAMES + 20, 100, true);
+    guest.runToPort(0x10);
+    const { vei } = guest.params.vrp_exit;
+    expect(vei.vei_data).toBe(2); // a write by the supervisor, not present
+    guest.runToPort(0x10);
+    expect(vei.vei_data).toBe(20);
+    setEntry(guest, 0, FRAMES | P | W);
+    expect(guest.reports()).toEqual([105]);
+  });
 
-test('a store across pages changes nothing when either of them faults', () => {
-  for (const missing of [0, 1]) {
-    const guest = guestOf(`
+  test('a store across pages changes nothing when either of them faults', () => {
+    for (const missing of [0, 1]) {
+      const guest = guestOf(`
       mov rbx, ${WINDOW + 0xffc}
       mov rax, -1
       lea r15, [rip + behind]
@@ -119,18 +121,18 @@ test('a store across pages changes nothing when either of them faults', () => {
     behind:
       done
     `);
-    setEntry(guest, missing, (FRAMES + 0x1000 * missing) | P); // read-only
-    const wp = guest.registers();
-    wp.vrs_crs[0] |= 0x10000n;
-    guest.setRegisters(4, wp);
-    expect(guest.reports()).toEqual([3, missing === 0 ? 0xffc : 0x1000]);
-    expect(guest.view.getUint32(FRAMES + 0xffc, true)).toBe(0);
-    expect(guest.view.getUint32(FRAMES + 0x1000, true)).toBe(0);
-  }
-});
+      setEntry(guest, missing, (FRAMES + 0x1000 * missing) | P); // read-only
+      const wp = guest.registers();
+      wp.vrs_crs[0] |= 0x10000n;
+      guest.setRegisters(4, wp);
+      expect(guest.reports()).toEqual([3, missing === 0 ? 0xffc : 0x1000]);
+      expect(guest.view.getUint32(FRAMES + 0xffc, true)).toBe(0);
+      expect(guest.view.getUint32(FRAMES + 0x1000, true)).toBe(0);
+    }
+  });
 
-test('loads and stores across pages whose frames are apart', () => {
-  const guest = guestOf(`
+  test('loads and stores across pages whose frames are apart', () => {
+    const guest = guestOf(`
     mov rbx, ${WINDOW + 0xffd}
     mov eax, 0x44332211
     mov [rbx], eax
@@ -145,14 +147,14 @@ test('loads and stores across pages whose frames are apart', () => {
     report
     done
   `);
-  setEntry(guest, 0, (FRAMES + 0x3000) | P | W);
-  expect(guest.reports()).toEqual([0x44332211, 0x4433, 0x46352413]);
-  expect(guest.view.getUint8(FRAMES + 0x3ffd)).toBe(0x13);
-  expect(guest.view.getUint8(FRAMES + 0x1000)).toBe(0x46);
-});
+    setEntry(guest, 0, (FRAMES + 0x3000) | P | W);
+    expect(guest.reports()).toEqual([0x44332211, 0x4433, 0x46352413]);
+    expect(guest.view.getUint8(FRAMES + 0x3ffd)).toBe(0x13);
+    expect(guest.view.getUint8(FRAMES + 0x1000)).toBe(0x46);
+  });
 
-test('the supervisor writes read-only pages unless CR0.WP is set', () => {
-  const guest = guestOf(`
+  test('the supervisor writes read-only pages unless CR0.WP is set', () => {
+    const guest = guestOf(`
     mov rbx, ${WINDOW}
     lea r15, [rip + behind]
     mov dword ptr [rbx], 7
@@ -169,12 +171,12 @@ test('the supervisor writes read-only pages unless CR0.WP is set', () => {
     report
     done
   `);
-  setEntry(guest, 0, FRAMES | P);
-  expect(guest.reports()).toEqual([7, 3, 0, 7]);
-});
+    setEntry(guest, 0, FRAMES | P);
+    expect(guest.reports()).toEqual([7, 3, 0, 7]);
+  });
 
-test('pages with NX are read, not executed', () => {
-  const guest = guestOf(`
+  test('pages with NX are read, not executed', () => {
+    const guest = guestOf(`
     mov rbx, ${WINDOW}
     mov byte ptr [rbx], 0xc3 # RET
     mov eax, [rbx]
@@ -186,12 +188,12 @@ test('pages with NX are read, not executed', () => {
   behind:
     done
   `);
-  setEntry(guest, 0, BigInt(FRAMES | P | W) | NX);
-  expect(guest.reports()).toEqual([0xc3, 0x11, 0]);
-});
+    setEntry(guest, 0, BigInt(FRAMES | P | W) | NX);
+    expect(guest.reports()).toEqual([0xc3, 0x11, 0]);
+  });
 
-test('SMEP and SMAP keep the supervisor off user pages; STAC lifts SMAP', () => {
-  const guest = guestOf(`
+  test('SMEP and SMAP keep the supervisor off user pages; STAC lifts SMAP', () => {
+    const guest = guestOf(`
     mov rbx, ${WINDOW}
     mov byte ptr [rbx], 0xc3 # RET
     call rbx
@@ -217,12 +219,12 @@ test('SMEP and SMAP keep the supervisor off user pages; STAC lifts SMAP', () => 
   3:
     done
   `);
-  setEntry(guest, 0, FRAMES | P | W | U);
-  expect(guest.reports()).toEqual([1, 0, 0xc3, 3, 4, 0xc3c3, 0x11, 0]);
-});
+    setEntry(guest, 0, FRAMES | P | W | U);
+    expect(guest.reports()).toEqual([1, 0, 0xc3, 3, 4, 0xc3c3, 0x11, 0]);
+  });
 
-test('a translation lives until INVLPG, and INVLPG forgets no other', () => {
-  const guest = guestOf(`
+  test('a translation lives until INVLPG, and INVLPG forgets no other', () => {
+    const guest = guestOf(`
     mov rbx, ${WINDOW}
     mov dword ptr [rbx], 10
     mov dword ptr [rbx + 0x1000], 11
@@ -234,12 +236,12 @@ test('a translation lives until INVLPG, and INVLPG forgets no other', () => {
     report
     done
   `);
-  guest.view.setUint32(FRAMES + 0x2000, 12, true);
-  expect(guest.reports()).toEqual([12, 11]);
-});
+    guest.view.setUint32(FRAMES + 0x2000, 12, true);
+    expect(guest.reports()).toEqual([12, 11]);
+  });
 
-test('INVLPG of any address in a page of 2 MiB forgets all of it', () => {
-  const guest = guestOf(`
+  test('INVLPG of any address in a page of 2 MiB forgets all of it', () => {
+    const guest = guestOf(`
     mov rbx, ${WINDOW}
     mov eax, [rbx + 0x50000]
     report
@@ -253,16 +255,16 @@ test('INVLPG of any address in a page of 2 MiB forgets all of it', () => {
     report
     done
   `);
-  guest.view.setBigUint64(WINDOW_DIRECTORY, 0x83n, true);
-  for (let index = 0; index < 4; index++) {
-    setEntry(guest, 0x50 + index, (FRAMES + 0x2000 + 0x1000 * (index & 1)) | P | W);
-    guest.view.setUint32(FRAMES + 0x1000 * index, 20 + index, true);
-  }
-  expect(guest.reports()).toEqual([20, 21, 22, 23]);
-});
+    guest.view.setBigUint64(WINDOW_DIRECTORY, 0x83n, true);
+    for (let index = 0; index < 4; index++) {
+      setEntry(guest, 0x50 + index, (FRAMES + 0x2000 + 0x1000 * (index & 1)) | P | W);
+      guest.view.setUint32(FRAMES + 0x1000 * index, 20 + index, true);
+    }
+    expect(guest.reports()).toEqual([20, 21, 22, 23]);
+  });
 
-test('MOV CR3 forgets what is not global, and a change of CR4.PGE everything', () => {
-  const guest = guestOf(`
+  test('MOV CR3 forgets what is not global, and a change of CR4.PGE everything', () => {
+    const guest = guestOf(`
     mov rax, cr4
     or rax, 0x80
     mov cr4, rax
@@ -284,16 +286,16 @@ test('MOV CR3 forgets what is not global, and a change of CR4.PGE everything', (
     report
     done
   `);
-  for (let index = 0; index < 4; index++) {
-    guest.view.setUint32(FRAMES + 0x1000 * index, 30 + index, true);
-  }
-  setEntry(guest, 0, FRAMES | P | W | G);
-  expect(guest.reports()).toEqual([30, 33, 32]);
-});
+    for (let index = 0; index < 4; index++) {
+      guest.view.setUint32(FRAMES + 0x1000 * index, 30 + index, true);
+    }
+    setEntry(guest, 0, FRAMES | P | W | G);
+    expect(guest.reports()).toEqual([30, 33, 32]);
+  });
 
-test('user mode reaches user pages only, and its faults say so', () => {
-  // The supervisor's reads fill a TLB of their own, which must be of no use to user mode.
-  const guest = guestOf(`
+  test('user mode reaches user pages only, and its faults say so', () => {
+    // The supervisor's reads fill a TLB of their own, which must be of no use to user mode.
+    const guest = guestOf(`
     or qword ptr [${PDPT}], 4
     or qword ptr [${DIRECTORY}], 4
     lgdt [rip + gdtr]
@@ -324,12 +326,12 @@ test('user mode reaches user pages only, and its faults say so', () => {
     .word 0x37
     .quad gdt
   `);
-  guest.view.setBigUint64(0x3a004, 0x3f000n, true); // RSP0 of the TSS at 0x3a000
-  setEntry(guest, 1, (FRAMES + 0x1000) | P | W | U);
-  guest.view.setUint32(FRAMES + 0x1000, 41, true);
-  guest.handler(
-    14,
-    `
+    guest.view.setBigUint64(0x3a004, 0x3f000n, true); // RSP0 of the TSS at 0x3a000
+    setEntry(guest, 1, (FRAMES + 0x1000) | P | W | U);
+    guest.view.setUint32(FRAMES + 0x1000, 41, true);
+    guest.handler(
+      14,
+      `
     mov eax, [rsp]
     report
     mov rax, cr2
@@ -337,13 +339,13 @@ test('user mode reaches user pages only, and its faults say so', () => {
     report
     done
   `,
-  );
-  expect(guest.reports()).toEqual([41, 5, 0]);
-  expect(guest.view.getUint32(FRAMES + 0x1000, true)).toBe(42);
-});
+    );
+    expect(guest.reports()).toEqual([41, 5, 0]);
+    expect(guest.view.getUint32(FRAMES + 0x1000, true)).toBe(42);
+  });
 
-test('a store that the monitor forbids exits before it has done anything', () => {
-  const guest = guestOf(`
+  test('a store that the monitor forbids exits before it has done anything', () => {
+    const guest = guestOf(`
     mov rbx, ${WINDOW}
     mov eax, [rbx]
     report
@@ -352,25 +354,26 @@ test('a store that the monitor forbids exits before it has done anything', () =>
     report
     done
   `);
-  guest.view.setUint32(FRAMES, 50, true);
-  const protect = (prot: number): void =>
-    guest.device.mprotectEpt({
-      vmep_vm_id: guest.id,
-      vmep_vcpu_id: 0,
-      vmep_sgpa: BigInt(FRAMES),
-      vmep_size: 4096n,
-      vmep_prot: prot,
-    });
-  protect(1);
-  const { vei } = guest.params.vrp_exit;
-  guest.runToPort(0x10);
-  expect(vei.vei_data).toBe(50);
-  const EPT_VIOLATION = 48;
-  guest.runUntil((reason) => reason === EPT_VIOLATION);
-  const before = guest.registers();
-  expect(guest.view.getUint32(FRAMES, true)).toBe(50);
-  protect(3);
-  guest.setRegisters(VM_RWREGS_GPRS, before);
-  guest.params.vrp_continue = 0;
-  expect(guest.reports()).toEqual([1]);
+    guest.view.setUint32(FRAMES, 50, true);
+    const protect = (prot: number): void =>
+      guest.device.mprotectEpt({
+        vmep_vm_id: guest.id,
+        vmep_vcpu_id: 0,
+        vmep_sgpa: BigInt(FRAMES),
+        vmep_size: 4096n,
+        vmep_prot: prot,
+      });
+    protect(1);
+    const { vei } = guest.params.vrp_exit;
+    guest.runToPort(0x10);
+    expect(vei.vei_data).toBe(50);
+    const EPT_VIOLATION = 48;
+    guest.runUntil((reason) => reason === EPT_VIOLATION);
+    const before = guest.registers();
+    expect(guest.view.getUint32(FRAMES, true)).toBe(50);
+    protect(3);
+    guest.setRegisters(VM_RWREGS_GPRS, before);
+    guest.params.vrp_continue = 0;
+    expect(guest.reports()).toEqual([1]);
+  });
 });
