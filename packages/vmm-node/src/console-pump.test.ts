@@ -58,7 +58,7 @@ test('output reaches the console each time that the pump is told', async () => {
   expect(console.chunks).toEqual(['one', 'two']);
 });
 
-test('a console that is behind gets no more until it has drained, and then everything', async () => {
+test('a console that is behind gets no more until it has drained, then all of it', async () => {
   const console = new SlowConsole();
   console.flowing = false;
   const { say, link } = build(console);

@@ -3,7 +3,7 @@ import { createVmMemory, RAM_BYTES_MAX } from './vm-memory.ts';
 
 const MB = 1 << 20;
 
-test('createVmMemory() is shared, of the size asked for, and can grow by what the engine needs', () => {
+test('createVmMemory() is shared, as large as asked for, and can grow for the engine', () => {
   const memory = createVmMemory(16 * MB);
   expect(memory.buffer).toBeInstanceOf(SharedArrayBuffer);
   expect(memory.buffer.byteLength).toBe(16 * MB);

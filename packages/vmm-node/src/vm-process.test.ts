@@ -1,4 +1,5 @@
-// Whole runs, worker and all, of the built package (workers are JavaScript files), with small kernels.
+// Whole runs, worker and all, of the built package (workers are JavaScript files), with small
+// kernels.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

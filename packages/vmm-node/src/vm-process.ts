@@ -1,6 +1,6 @@
-// One virtual machine in this process, from power-on to its end: makes the guest's memory, opens the
-// disks, starts the worker that runs the machine (vcpu-worker.ts), and serves its console, disks and
-// networks on the event loop meanwhile.
+// One virtual machine in this process, from power-on to its end: makes the guest's memory, opens
+// the disks, starts the worker that runs the machine (vcpu-worker.ts), and serves its console,
+// disks and networks on the event loop meanwhile.
 
 import {
   MessageChannel,
@@ -37,7 +37,8 @@ const STOP_MS_MAX = 2000;
 const TIMEOUT_STATUS = 124;
 /**
  * The worker makes much garbage when it builds its processor, and none afterwards, so that what its
- * heap has grown to by then stays. Node's default leaves 30 MB, this 8 MB; building takes no longer.
+ * heap has grown to by then stays. Node's default leaves 30 MB, this 8 MB; building takes no
+ * longer.
  */
 const YOUNG_MB = 8;
 /** vmd(8)'s prefix of MAC addresses, with the number of the interface. */

@@ -1,4 +1,5 @@
-// The layout is vmd(8)'s: 0 to 636 KiB, 636 KiB to 1 MiB, on to 0xf0000000, and the rest from 4 GiB.
+// The layout is vmd(8)'s: 0 to 636 KiB, 636 KiB to 1 MiB, on to 0xf0000000, and the rest from 4
+// GiB.
 import { expect, test } from 'vitest';
 import { GuestRam, ramRanges } from './guest-ram.ts';
 

@@ -1,5 +1,5 @@
-// Whole machines on the soft engine and a clock that moves only when the machine idles or polls, with
-// small kernels whose effects the data sheets and the SDM tell.
+// Whole machines on the soft engine and a clock that moves only when the machine idles or polls,
+// with small kernels whose effects the data sheets and the SDM tell.
 
 import { expect, test } from 'vitest';
 import { interrupts, SCRATCH_ADDRESS, testKernel } from '../../test/test-kernel.ts';

@@ -1,5 +1,5 @@
-// The machine's wiring, looked at through its ports as a guest would: vmd(8)'s device order, PCI ids
-// and interrupt lines, and a PC/AT's ports.
+// The machine's wiring, looked at through its ports as a guest would: vmd(8)'s device order, PCI
+// ids and interrupt lines, and a PC/AT's ports.
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../base/clock.ts';
 import { FlatMemory } from '../bus/flat-memory.ts';

@@ -46,7 +46,13 @@ export class FunctionBuilder {
   private depth = 0;
   /** Locals in use since {@link recycle} was last called, and those free to be used again. */
   private readonly used: Local[] = [];
-  private readonly free: Record<ValType, Local[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  private readonly free: Record<ValType, Local[]> = {
+    i32: [],
+    i64: [],
+    f32: [],
+    f64: [],
+    v128: [],
+  };
   private readonly recycles: boolean;
 
   /**

@@ -1,6 +1,6 @@
-// The compiler's side of Context: what the interpreter takes from a record is constant here, general
-// registers and flags are locals of the region's function. What is not overridden works as in the
-// interpreter, on the instruction's record, whose address is known.
+// The compiler's side of Context: what the interpreter takes from a record is constant here,
+// general registers and flags are locals of the region's function. What is not overridden works as
+// in the interpreter, on the instruction's record, whose address is known.
 
 import { operandShapes } from '../../isa/operand.ts';
 import { c32, c64, c64parts, type I32, type I64, i32, i64, type Local } from '../../wasm/expr.ts';

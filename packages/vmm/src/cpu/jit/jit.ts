@@ -1,10 +1,12 @@
-// The compiler's life cycle for one vCPU: blocks that the interpreter reports as hot are gathered, found
-// their regions, compiled in one module for a batch, and entered into the function table. From then
-// on the record at which a region starts has the region as its handler, so that the interpreter runs
-// compiled code without knowing, and compiled code goes on to interpreted records the same way.
+// The compiler's life cycle for one vCPU: blocks that the interpreter reports as hot are gathered,
+// found their regions, compiled in one module for a batch, and entered into the function table.
+// From then on the record at which a region starts has the region as its handler, so that the
+// interpreter runs compiled code without knowing, and compiled code goes on to interpreted records
+// the same way.
 //
-// Code goes as it came: when a page's records turn stale, the table entries of its regions are emptied
-// and used again; nothing else refers to a region's module, and the host's garbage collector takes it.
+// Code goes as it came: when a page's records turn stale, the table entries of its regions are
+// emptied and used again; nothing else refers to a region's module, and the host's garbage
+// collector takes it.
 
 import type { Fn } from '../../wasm/expr.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';

@@ -8,9 +8,9 @@
 //   locals back into the state; on to wherever `kind` says
 //
 // So the state in memory is stale while the region runs, and exact whenever anything outside looks:
-// at exits and faults. Helpers called from inside (slow memory accesses, soft floating point) look at
-// neither registers nor flags. Each block charges its instructions when it is entered; the budget is
-// looked at where loops start over.
+// at exits and faults. Helpers called from inside (slow memory accesses, soft floating point) look
+// at neither registers nor flags. Each block charges its instructions when it is entered; the
+// budget is looked at where loops start over.
 
 import type { Row } from '../../isa/row.ts';
 import { c32, type Fn, type I32, i32, i64, type Local } from '../../wasm/expr.ts';

@@ -1,7 +1,7 @@
 // Regions: the pieces of guest code that are compiled, one WebAssembly function each. A region is a
-// set of basic blocks of one physical page with one entry, found by following direct jumps from a hot
-// block. What leads out of it is an exit: other pages, indirect jumps, calls, instructions that stay
-// with the interpreter, code that has never been executed.
+// set of basic blocks of one physical page with one entry, found by following direct jumps from a
+// hot block. What leads out of it is an exit: other pages, indirect jumps, calls, instructions that
+// stay with the interpreter, code that has never been executed.
 
 import { createInstruction, type Decoder } from '../../isa/decoder.ts';
 import { DecodeStatus, type Instruction } from '../../isa/instruction.ts';

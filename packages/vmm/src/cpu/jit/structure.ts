@@ -1,8 +1,8 @@
-// Structured control flow for a region: from a graph of blocks to nested WebAssembly blocks and loops,
-// after N. Ramsey, "Beyond Relooper" (ICFP 2022). Works on the dominator tree: a node with several
-// forward predecessors ("merge node") is placed behind a block that its dominator opens, a node with
-// a backward predecessor starts a loop. Edges that enter a loop sideways have no such form; they
-// leave the region instead.
+// Structured control flow for a region: from a graph of blocks to nested WebAssembly blocks and
+// loops, after N. Ramsey, "Beyond Relooper" (ICFP 2022). Works on the dominator tree: a node with
+// several forward predecessors ("merge node") is placed behind a block that its dominator opens, a
+// node with a backward predecessor starts a loop. Edges that enter a loop sideways have no such
+// form; they leave the region instead.
 
 /** A graph of nodes 0..n-1 with node 0 as its entry. */
 export interface Graph {
