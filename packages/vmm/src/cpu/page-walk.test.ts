@@ -99,6 +99,7 @@ function isReserved(form: Form, at: Level, entry: bigint, isLeaf: boolean, nxe: 
   if (form.entryBytes === 4) return isLeaf && at.shift > 12n && (entry & (1n << 21n)) !== 0n;
   if ((entry & 0x000f_ff00_0000_0000n) !== 0n) return true;
   if (!nxe && (entry & NX) !== 0n) return true;
+  if (form.name === 'PAE' && (entry & (0x7ffn << 52n)) !== 0n) return true;
   if (at.shift === 39n && (entry & PS) !== 0n) return true;
   return isLeaf && at.shift > 12n && (entry & ((1n << at.shift) - (1n << 13n))) !== 0n;
 }
@@ -123,9 +124,9 @@ function isAllowed(form: Form, used: readonly bigint[], attempt: Attempt): boole
 }
 
 /** SDM vol. 3A, 4.7: the error code, with or without P and RSVD. */
-function errorCode(attempt: Attempt, bits: number): number {
+function errorCode(form: Form, attempt: Attempt, bits: number): number {
   const { access, smep, nxe } = attempt;
-  const fetch = smep || nxe ? access & ACCESS.fetch : 0;
+  const fetch = smep || (nxe && form.entryBytes === 8) ? access & ACCESS.fetch : 0;
   return bits | (access & (ACCESS.write | ACCESS.user)) | fetch;
 }
 
@@ -137,10 +138,11 @@ function expectedOutcome(form: Form, attempt: Attempt): Outcome {
     const isLeaf = isLast || (at.leaf === 'large' && (entry & PS) !== 0n);
     if (isLeaf) entry |= attempt.frame;
     used.push(entry);
-    if ((entry & P) === 0n) return { error: errorCode(attempt, 0) };
-    if (isReserved(form, at, entry, isLeaf, attempt.nxe)) return { error: errorCode(attempt, 9) };
+    if ((entry & P) === 0n) return { error: errorCode(form, attempt, 0) };
+    if (isReserved(form, at, entry, isLeaf, attempt.nxe))
+      return { error: errorCode(form, attempt, 9) };
     if (!isLeaf) continue;
-    if (!isAllowed(form, used, attempt)) return { error: errorCode(attempt, 1) };
+    if (!isAllowed(form, used, attempt)) return { error: errorCode(form, attempt, 1) };
     const offset = attempt.linear & ((1n << at.shift) - 1n);
     let base = entry & 0x000f_ffff_ffff_f000n & ~((1n << at.shift) - 1n);
     // PSE-36: bits 20:13 of the entry are bits 39:32 of the address.
@@ -235,7 +237,10 @@ function entryBits(form: Form): fc.Arbitrary<bigint> {
       { weight: 1, arbitrary: fc.constant(0n) },
     );
   const either = (bits: bigint): fc.Arbitrary<bigint> => fc.constantFrom(0n, bits);
-  const wide = form.entryBytes === 8 ? [rarely(NX), rarely(1n << 40n), rarely(1n << 51n)] : [];
+  const wide =
+    form.entryBytes === 8
+      ? [rarely(NX), rarely(1n << 40n), rarely(1n << 51n), rarely(1n << 62n)]
+      : [];
   return fc
     .tuple(rarely(0n), mostly(P), mostly(W), mostly(U), either(A), either(D), rarely(PS), either(G))
     .chain((bits) =>
@@ -261,7 +266,7 @@ function attempts(form: Form): fc.Arbitrary<Attempt> {
     smep: fc.boolean(),
     smap: fc.boolean(),
     pge: fc.boolean(),
-    nxe: form.entryBytes === 8 ? fc.boolean() : fc.constant(false),
+    nxe: fc.boolean(),
     ac: fc.boolean(),
   });
 }

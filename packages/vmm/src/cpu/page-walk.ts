@@ -95,11 +95,11 @@ class Walk {
     f.store64(cpu, this.linear, S.cr2);
     f.store32(cpu, c32(VECTOR.PF), S.faultVector);
     f.store32(cpu, c32(1), S.faultHasCode);
-    // The I/D bit is only reported when NX or SMEP are in use (SDM vol. 3A, 4.7).
-    const reportsFetch = i32.or(
-      hasBits(control(cpu, S.efer), EFER_NXE),
-      hasBits(control(cpu, S.cr4), CR4_SMEP),
-    );
+    // The I/D bit is only reported when SMEP is on, or NX where entries have 8 bytes (SDM vol. 3A,
+    // 4.7).
+    const cr4 = control(cpu, S.cr4);
+    const nx = i32.and(hasBits(control(cpu, S.efer), EFER_NXE), hasBits(cr4, CR4_PAE));
+    const reportsFetch = i32.or(nx, hasBits(cr4, CR4_SMEP));
     const kind = i32.and(this.access, c32(ACCESS.write | ACCESS.user));
     const fetchBit = i32.and(
       i32.and(this.access, c32(ACCESS.fetch)),
@@ -208,11 +208,14 @@ class Walk {
   }
 }
 
-/** Bits of an 8-byte entry that must be zero: above the physical width, and NX unless enabled. */
-function reservedBits(w: Walk): Local<'i64'> {
+/**
+ * Bits of an 8-byte entry that must be zero: above the physical width up to bit 51, NX unless
+ * enabled, and `more`.
+ */
+function reservedBits(w: Walk, more = 0n): Local<'i64'> {
   const nxOff = i32.eqz(hasBits(control(w.cpu, S.efer), EFER_NXE));
   const width = i64.and(i64.xor(i64.load(w.cpu, S.physicalMask), c64(-1)), c64(PTE_ADDRESS));
-  return w.f.let(i64.or(width, i64.shl(i64.extend_u(nxOff), c64(63))));
+  return w.f.let(i64.or(i64.or(width, c64(more)), i64.shl(i64.extend_u(nxOff), c64(63))));
 }
 
 /** One level at which an entry with PS set may be the leaf. */
@@ -251,7 +254,8 @@ function fourLevels(w: Walk, physicalEntry: Fn<'i32'>): void {
 
 function threeLevels(w: Walk, physicalEntry: Fn<'i32'>): void {
   const { f } = w;
-  const reserved = reservedBits(w);
+  // Bits 62:52, which 4-level paging ignores, are reserved here.
+  const reserved = reservedBits(w, 0x7ffn << 52n);
   // The four PDPTEs were loaded with CR3; they carry no rights.
   const slot = i32.shl(i32.wrap(i64.shr_u(w.linear, c64(30))), c32(3));
   f.set(w.entry, i64.load(i32.add(w.cpu, slot), S.pdpte));
