@@ -53,6 +53,7 @@ async function run(
     commandLine: '',
     disks: [],
     engine: 'soft',
+    jit: 'off',
     exitPort: true,
     noReboot: false,
     verbose: false,

@@ -31,7 +31,8 @@ const TF = 0x100;
 interface Exports {
   pack(cpu: number): number;
   unpack(cpu: number, flags: number): void;
-  [handler: string]: (cpu: number, record: number) => number | undefined;
+  // biome-ignore lint/suspicious/noConfusingVoidType: handlers and `unpack` return nothing
+  [handler: string]: (cpu: number, record: number) => number | void;
 }
 
 const keyOf = (row: Row, opsize: number): string => `${row.id}.${opsize}`;
@@ -45,6 +46,9 @@ export class RegisterTarget implements SiliconTarget {
   private vector: SiliconVector | undefined;
   /** CR4 of the vectors to come. */
   cr4: bigint = CR4_OSXMMEXCPT;
+
+  /** Nothing is held that the garbage collector does not find. */
+  close(): void {}
 
   /** `define` defines in the module what the semantics call. */
   constructor(
