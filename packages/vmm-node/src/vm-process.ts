@@ -280,6 +280,6 @@ function runStatistics({ machine, processor, ranNs }: WorkerStatistics): RunStat
     idleSeconds: machine.idleNs / 1e9,
     tlbMisses: processor.tlbMisses,
     exits: Object.fromEntries(Object.entries(machine.exits).filter(([, count]) => count > 0)),
-    faults: { all: processor.exceptions },
+    faults: processor.faults,
   };
 }

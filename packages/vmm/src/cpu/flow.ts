@@ -339,6 +339,9 @@ export class FlowBuilder {
       // An exception takes as much of the slice as an instruction: a handler whose first instruction
       // faults again must not keep the processor for ever.
       f.store64(cpu, i64.add(i64.load(cpu, S.exceptions), c64(1)), S.exceptions);
+      const counter = f.let(i32.add(cpu, i32.shl(vector, c32(2))));
+      const count = i32.add(i32.load(counter, S.exceptionCounts), c32(1));
+      f.store32(counter, count, S.exceptionCounts);
       f.store32(cpu, i32.sub(i32.load(cpu, S.budget), c32(1)), S.budget);
       f.store64(cpu, i64.load(cpu, S.rip), S.eventRip);
       const [hasCode, code] = [i32.load(cpu, S.faultHasCode), i32.load(cpu, S.faultCode)];

@@ -202,6 +202,8 @@ export const S = {
   touchedPages: 0xcdc,
   /** i32: debug traps due after the instruction under way, bits as in DR6. */
   debugTraps: 0xce0,
+  /** i32 × 32: exceptions raised, by vector. */
+  exceptionCounts: 0xd00,
   /** i32: entries of a block that make it worth compiling. */
   heatLimit: 0xce4,
 } as const;
@@ -318,7 +320,7 @@ export const EVENT = {
   privileged: 3,
 } as const;
 
-/** Exception vectors. */
+/** Exception vectors, by the manual's names. */
 export const VECTOR = {
   DE: 0,
   DB: 1,

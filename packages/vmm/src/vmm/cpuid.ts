@@ -71,8 +71,12 @@ export const FEATURES_1_EDX = {
 /** CPUID.(7,0):EBX. */
 export const FEATURES_7_EBX = {
   FSGSBASE: 0,
+  /** The x87 data pointer is only kept of instructions that raise an unmasked exception. */
+  FDP_EXCPTN_ONLY: 6,
   SMEP: 7,
   ERMS: 9,
+  /** FCS and FDS are always stored as 0. */
+  FCS_FDS_DEPRECATED: 13,
   RDSEED: 18,
   SMAP: 20,
   CLFLUSHOPT: 23,

@@ -83,6 +83,8 @@ export interface SoftStatistics {
   readonly instructions: number;
   readonly tlbMisses: number;
   readonly exceptions: number;
+  /** Those exceptions by name: `#PF` and so on. */
+  readonly faults: Readonly<Record<string, number>>;
   readonly decoded: number;
   readonly codeBytes: number;
   readonly codeFlushes: number;
@@ -182,12 +184,23 @@ export class SoftVcpu implements EngineVcpu {
       instructions: this.retired,
       tlbMisses: this.get64(S.tlbMisses),
       exceptions: this.get64(S.exceptions),
+      faults: this.faults(),
       decoded: this.cache?.decoded ?? 0,
       codeBytes: this.cache?.bytesUsed ?? 0,
       codeFlushes: this.cache?.flushes ?? 0,
       codeInvalidations: this.cache?.invalidations ?? 0,
       jit: this.jit?.statistics,
     };
+  }
+
+  private faults(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    if (this.words.length === 0) return counts;
+    for (const [name, vector] of Object.entries(VECTOR)) {
+      const count = this.get32(S.exceptionCounts + 4 * vector);
+      if (count !== 0) counts[`#${name}`] = count;
+    }
+    return counts;
   }
 
   // Construction.
