@@ -160,7 +160,8 @@ export class ModuleBuilder {
 
   /** The binary module. `names`: also write function names, for profiles and stack traces. */
   encode(names = true): Uint8Array<ArrayBuffer> {
-    const out = new ByteWriter(1 << 20);
+    const code = this.functions.reduce((sum, { body }) => sum + (body?.length ?? 0), 0);
+    const out = new ByteWriter(2 * code + 4096);
     out.bytes([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
     const list = <T>(items: readonly T[], write: (item: T, to: ByteWriter) => void): ByteWriter => {
       const content = new ByteWriter(1024);
