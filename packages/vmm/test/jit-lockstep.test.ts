@@ -51,6 +51,9 @@ function compare(compiler: SoftEngine, comparison: Comparison): LockstepRun[] {
     const first = difference(expected.events, actual.events);
     expect(first, `program ${seed}`).toBeUndefined();
     const at = expected.memory.findIndex((byte, i) => byte !== actual.memory[i]);
+    // The slices of compiled code end a little later.
+    const { interrupts } = expected;
+    expect(actual.interrupts).toBeGreaterThanOrEqual(interrupts - 1 - Math.ceil(interrupts / 8));
     expect(at, `program ${seed}: memory differs at 0x${at.toString(16)}`).toBe(-1);
     return actual;
   });
@@ -68,13 +71,13 @@ const faultsOf = ({ events }: LockstepRun): number =>
 
 describe('compiled code does what the interpreter does', () => {
   test('when every block is compiled at once', () => {
-    const runs = compare(engine('always'), { seeds: range(1000, 40), passes: 12, fuel: 100 });
-    expect(sum(runs, regionsOf)).toBeGreaterThan(500);
-    expect(sum(runs, faultsOf)).toBeGreaterThan(100);
+    const runs = compare(engine('always'), { seeds: range(1000, 40), passes: 12, fuel: 60 });
+    expect(sum(runs, regionsOf)).toBeGreaterThan(800);
+    expect(sum(runs, faultsOf)).toBeGreaterThan(500);
   });
 
   test('when regions have several blocks, compiled between passes', () => {
-    const comparison = { seeds: range(2000, 100), passes: 20, fuel: 100, heatLimit: 4 };
+    const comparison = { seeds: range(2000, 100), passes: 20, fuel: 60, heatLimit: 4 };
     const runs = compare(engine('on'), comparison);
     expect(sum(runs, regionsOf)).toBeGreaterThan(1000);
     expect(sum(runs, faultsOf)).toBeGreaterThan(500);

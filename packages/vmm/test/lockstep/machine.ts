@@ -229,10 +229,13 @@ export class LockstepMachine {
     this.faults = 0;
     if (this.passes % 4 !== 0) return;
     this.map(at.DEMAND, at.DEMAND, 0n);
+    // Now and then no pass may use SSE.
+    vcpu.readRegs(registers, VM_RWREGS_CRS);
+    registers.vrs_crs[VCPU_CRS.CR4] = this.passes % 12 === 8 ? 0x420n : 0x620n;
     const rip = registers.vrs_gprs[VCPU_REGS.RIP];
     this.randomise(registers.vrs_gprs);
     registers.vrs_gprs[VCPU_REGS.RIP] = rip;
-    vcpu.writeRegs(registers, VM_RWREGS_GPRS);
+    vcpu.writeRegs(registers, VM_RWREGS_GPRS | VM_RWREGS_CRS);
   }
 
   /** A fault: what it needs is mapped, or the instruction is skipped, or the pass ends. */

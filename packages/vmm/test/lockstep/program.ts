@@ -82,6 +82,7 @@ const MATERIAL = {
   ),
 } as const;
 
+const FLAG_READERS = MATERIAL.integer.filter((row) => row.flagsRead !== 0);
 /** Comparisons that a conditional jump mostly follows. */
 const COMPARISONS = MATERIAL.integer.filter((row) =>
   /^(cmp|test|add|sub|and|dec|inc|or|xor|bt|shl|sar)$/.test(row.mnemonic),
@@ -126,7 +127,11 @@ class ProgramBuilder {
   /** Addresses of 64-bit immediates that stores may change. */
   private readonly patchable: number[] = [];
   /** Fields that are to hold the distance to an immediate, or its address. */
-  private readonly patches: { readonly at: number; readonly from: number; alias: boolean }[] = [];
+  private readonly patches: {
+    readonly at: number;
+    readonly from: number;
+    readonly alias: boolean;
+  }[] = [];
   private readonly functions: number;
   private at: number;
 
@@ -213,7 +218,9 @@ class ProgramBuilder {
       const aliased = this.patchable.filter((target) => target >> 12 === ALIASED >> 12);
       const choices = alias ? aliased : this.patchable;
       // Without an immediate to change it is a store to data.
-      const target = choices.length > 0 ? this.random.pick(choices) : DATA;
+      const next = choices.find((choice) => choice > at);
+      const near = next !== undefined && this.random.percent(50) ? next : undefined;
+      const target = near ?? (choices.length > 0 ? this.random.pick(choices) : DATA);
       const address = alias && choices.length > 0 ? target - ALIASED + ALIAS : target;
       this.view.setInt32(at - CODE, address - from, true);
     }
@@ -236,7 +243,9 @@ class ProgramBuilder {
     if (random.percent(15)) {
       this.countedLoop();
     } else {
-      this.body(random.between(0, 8));
+      if (random.percent(25)) this.instruction(random.pick(FLAG_READERS));
+      this.body(random.between(0, 6));
+      if (random.percent(40)) this.skip();
     }
     this.leave(block);
   }
@@ -261,7 +270,7 @@ class ProgramBuilder {
     if (choice < 25) return;
     this.pay();
     if (choice < 75) {
-      const target = random.percent(50) ? block + random.below(4) : this.anyBlock();
+      const target = random.percent(70) ? block + 1 + random.below(3) : this.anyBlock();
       this.instruction(random.pick(COMPARISONS));
       this.bytes(0x0f, 0x80 + random.below(16));
       this.relative(Math.min(target, this.functions - 1));
@@ -291,13 +300,16 @@ class ProgramBuilder {
     else this.bytes(0x50, 0xc3); // push rax; ret
   }
 
+  /** A loop that ends by itself: the body is free to write RCX. */
   private countedLoop(): void {
     const { random } = this;
     this.bytes(0xb9); // mov ecx, ...
     this.word(random.between(1, 12));
     const head = this.at;
+    this.bytes(0x51); // push rcx
     this.body(random.between(1, 4));
-    this.pay();
+    if (random.percent(30)) this.skip();
+    this.bytes(0x59); // pop rcx
     const back = head - this.at - 2;
     // loopne, loope, loop, or the loop that compilers write.
     if (back >= -128 && random.percent(60)) {
@@ -306,6 +318,18 @@ class ProgramBuilder {
       this.bytes(0xff, 0xc9, 0x0f, 0x85); // dec ecx; jnz
       this.word(head - this.at - 4);
     }
+  }
+
+  /** A comparison, and a jump over some instructions: a path of its own in the block. */
+  private skip(): void {
+    const { random } = this;
+    this.instruction(random.pick(COMPARISONS));
+    this.bytes(0x0f, 0x80 + random.below(16), 0, 0, 0, 0);
+    const from = this.at;
+    this.body(random.between(1, 3));
+    this.view.setInt32(from - 4 - CODE, this.at - from, true);
+    // What joins here must not believe in the flags of one way.
+    if (random.percent(50)) this.instruction(random.pick(FLAG_READERS));
   }
 
   private body(count: number): void {
