@@ -1,6 +1,6 @@
 // The compiler against the interpreter: random programs of 64-bit code run on both, and must show
-// the same registers, flags, vectors and count of instructions at every fault and at the end of every
-// pass, and leave the same memory. The interpreter is held against processors elsewhere.
+// the same registers, flags, vectors and count of instructions at every fault and at the end of
+// every pass, and leave the same memory. The interpreter is held against processors elsewhere.
 //
 // Slices end at different instructions on the two; an interrupt comes at the end of each, and its
 // handler must leave no other trace than a count.

@@ -35,6 +35,8 @@ test('bootRegisters() puts every register of the boot state into its place', () 
   expect(state.vrs_crs[VCPU_CRS.CR3]).toBe(0x3000n);
   expect(state.vrs_crs[VCPU_CRS.CR4]).toBe(0x20n);
   expect(state.vrs_msrs[VCPU_MSRS.EFER]).toBe(0x500n);
+  // IA32_MISC_ENABLE: fast strings on, as after power-on.
+  expect(state.vrs_msrs[VCPU_MSRS.MISC_ENABLE] & 1n).toBe(1n);
   expect(state.vrs_sregs[VCPU_SREGS.CS]).toEqual({
     vsi_sel: 0x10,
     vsi_limit: 0xffff_ffff,

@@ -2,6 +2,7 @@
 // name is as after RESET (SDM 3A table 10-1).
 
 import { cpuSignature } from '../vmm/cpuid.ts';
+import { miscEnableReset } from '../vmm/msr-policy.ts';
 import {
   powerOnState,
   VCPU_CRS,
@@ -41,6 +42,8 @@ export function bootRegisters(boot: BootState): VcpuRegState {
   state.vrs_crs[VCPU_CRS.CR3] = BigInt(boot.cr3);
   state.vrs_crs[VCPU_CRS.CR4] = BigInt(boot.cr4);
   state.vrs_msrs[VCPU_MSRS.EFER] = BigInt(boot.efer);
+  // As after power-on. Without the fast strings bit Linux copies memory without REP MOVS.
+  state.vrs_msrs[VCPU_MSRS.MISC_ENABLE] = BigInt(miscEnableReset);
   for (const [name, segment] of Object.entries(boot.segments)) {
     state.vrs_sregs[VCPU_SREGS[upper(name as SegmentName)]] = segmentInfo(segment);
   }

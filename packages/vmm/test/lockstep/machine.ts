@@ -1,5 +1,5 @@
-// A vCPU of the soft engine that runs a lockstep program and writes down what can be seen of it: the
-// registers and the count of instructions at every end of a pass and at every fault.
+// A vCPU of the soft engine that runs a lockstep program and writes down what can be seen of it:
+// the registers and the count of instructions at every end of a pass and at every fault.
 
 import { createHash } from 'node:crypto';
 import { HEAT_ENTRIES, S } from '../../src/cpu/state.ts';

@@ -125,7 +125,7 @@ test('shapeOf() numbers nodes so that forward edges go up, on random graphs', ()
   );
 });
 
-test('every edge has a form: down the tree, to a merge, to a loop, or out, on random graphs', () => {
+test('every edge has a form: down the tree, to a merge or loop, or out, on random graphs', () => {
   fc.assert(
     fc.property(graphs, (g) => {
       const shape = shapeOf(g);
