@@ -83,6 +83,43 @@ test('step() holds a breakpoint on what MOV SS reads until the next instruction 
   expect(guest.reports()).toEqual([0x100 + 8, 0x100 + 15]);
 });
 
+test('step() traps writes that touch what a write breakpoint watches, and no reads', () => {
+  const guest = guestOf(
+    `mov eax, 0x39000
+    mov dr0, rax
+    mov eax, 0xd0001
+    mov dr7, rax
+    here: mov ecx, [0x39000]
+    mov byte ptr [0x39004], 1
+    mov word ptr [0x38fff], 1
+    nop
+    done`,
+    'mov rax, dr6\nand eax, 1\nshl eax, 8\nor eax, [rsp + 8]\nsub eax, [0x10ff8]',
+  );
+  // MOV ECX is 7 bytes long, the first store 8, the second, whose last byte is watched, 10.
+  expect(guest.reports()).toEqual([0x100 + 25]);
+});
+
+test('step() stops before an instruction breakpoint, with RF for the handler to set', () => {
+  const guest = guestOf(
+    `lea rax, here[rip]
+    mov dr1, rax
+    mov eax, 4
+    mov dr7, rax
+    nop
+    here: nop
+    done`,
+    `mov rax, dr6
+    and eax, 2
+    shl eax, 8
+    bt dword ptr [rsp + 24], 16
+    adc eax, [rsp + 8]
+    sub eax, [0x10ff8]
+    bts dword ptr [rsp + 24], 16`,
+  );
+  expect(guest.reports()).toEqual([0x200]);
+});
+
 test('writeRegs() with RFLAGS.TF set traps the next instruction', () => {
   const guest = guestOf('report\nhere: nop\nnop\ndone');
   guest.runToPort(0x10);

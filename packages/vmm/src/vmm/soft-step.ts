@@ -76,10 +76,8 @@ export class Stepper {
     this.set32(S.budget, 1);
     this.forgetWatched();
     const hit = resumed || isHeld ? 0 : this.instructionBreakpoints();
-    if (hit !== 0) {
-      this.set32(S.eflags, this.get32(S.eflags) | RF);
-      return this.deliverDebug(hit);
-    }
+    // RF is pushed as 0: to go on past the breakpoint its handler sets it (SDM vol. 3B, 18.3.1.1).
+    if (hit !== 0) return this.deliverDebug(hit);
     if (!this.prepare()) {
       cpu.raise(this.base);
       return false;
