@@ -140,7 +140,7 @@ test('let() keeps a value that changes later, an expression is evaluated where i
     const x = f.param(0, 'i32');
     const twice = i32.add(x, x);
     const before = f.let(twice);
-    const copy = f.once(x);
+    const copy = f.let(x);
     f.set(x, i32.const(50));
     // 100 now, `before` is from then, and so is `copy`.
     f.return(

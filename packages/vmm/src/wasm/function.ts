@@ -113,11 +113,6 @@ export class FunctionBuilder {
     return local;
   }
 
-  /** `value` itself if reading it twice is free and safe (a local), else a local holding it. */
-  once<T extends ValType>(value: Expr<T>): Expr<T> {
-    return this.let(value);
-  }
-
   /** local = value */
   set<T extends ValType>(local: Local<T>, value: Expr<T>): void {
     value.emit(this.code);
@@ -343,7 +338,3 @@ export class FunctionBuilder {
     return out;
   }
 }
-
-/** A v128 load; here because stores and loads of vectors are used with function builders. */
-export const loadV128 = (address: I32, offset = 0): V128 =>
-  new Access('v128', (0xfd << 12) | 0x00, 0, [address], offset);
