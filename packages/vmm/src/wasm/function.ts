@@ -3,7 +3,6 @@
 
 import { ByteWriter } from './bytes.ts';
 import {
-  Access,
   type Expr,
   emitOpcode,
   type F32,
