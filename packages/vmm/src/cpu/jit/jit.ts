@@ -121,8 +121,9 @@ export class Jit {
   hot(record: number): void {
     const counter = this.parts.cpu + HEAT + 4 * ((record >>> 5) & (HEAT_ENTRIES - 1));
     this.i32[counter >>> 2] = COOL;
-    const code = this.i32[(this.parts.cpu + S.codePage) >>> 2];
-    this.queue.push({ record, code });
+    // Addresses above 2 GiB come as negative numbers.
+    const code = this.i32[(this.parts.cpu + S.codePage) >>> 2] >>> 0;
+    this.queue.push({ record: record >>> 0, code });
     if (this.parts.mode === 'always') this.compile();
   }
 
@@ -199,15 +200,19 @@ export class Jit {
     if (this.i32[(code + CODE_PAGE.mode) >>> 2] !== 8) return false;
     if (this.u16[(record + R.handler) >>> 1] >= this.parts.firstSlot) return false;
     const offset = this.u16[(record + R.offset) >>> 1];
-    return this.i32[(code + CODE_PAGE.map + 4 * offset) >>> 2] === record;
+    return this.recordAt(code, offset) === record;
+  }
+
+  private recordAt(code: number, offset: number): number {
+    return this.i32[(code + CODE_PAGE.map + 4 * offset) >>> 2] >>> 0;
   }
 
   private page(code: number): RegionPage {
-    const host = this.parts.map.get(this.i32[(code + CODE_PAGE.page) >>> 2]) & -4096;
+    const host = this.parts.map.hostOf(this.i32[(code + CODE_PAGE.page) >>> 2]);
     return {
       bytes: this.u8,
       host,
-      recordAt: (offset) => this.i32[(code + CODE_PAGE.map + 4 * offset) >>> 2],
+      recordAt: (offset) => this.recordAt(code, offset),
     };
   }
 
