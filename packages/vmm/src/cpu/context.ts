@@ -161,3 +161,7 @@ export type Semantic = (x: Context) => void;
 
 /** Semantics by mnemonic; a row may also be given by its full name, which wins. */
 export type SemanticTable = Readonly<Record<string, Semantic>>;
+
+/** The semantics of a row, or undefined when the processor has no such instruction. */
+export const semanticOf = (table: SemanticTable, row: Row): Semantic | undefined =>
+  table[row.name] ?? table[row.mnemonic];

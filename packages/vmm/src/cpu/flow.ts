@@ -51,11 +51,21 @@ export interface Flow extends FlowRuntime {
   readonly link: Fn<'void'>;
   /** (cpu, record): goes on at a record of this page, charging its block. Tail-called. */
   readonly go: (f: FunctionBuilder, cpu: I32, record: I32) => void;
+  /** (cpu, record, budget): the same from compiled code, which has the budget in a local. */
+  readonly goFrom: Fn<'void'>;
+  /** (cpu, rip, budget): enters at `rip`, from compiled code. Tail-called. */
+  readonly enterFrom: Fn<'void'>;
   /** (cpu): delivers the pending software or hardware event; used by `raise`. */
   readonly findCodePage: Fn<'i32'>;
 }
 
 export const HANDLER_PARAMS = ['i32', 'i32'] as const;
+
+/**
+ * Places in the function table from here on are those of compiled regions: as signed 16-bit
+ * numbers, they are negative.
+ */
+export const REGION_PLACE = 0x8000;
 
 /** RIP of a record's instruction. */
 export const ripOf = (cpu: I32, record: I32): I64 =>
@@ -90,6 +100,8 @@ export class FlowBuilder {
   readonly findCodePage: Fn<'i32'>;
   /** (cpu, linear) -> the code page there, in the fetch TLB from now on; 0 on a fault. */
   fetchPage: Fn<'i32'> | undefined;
+  readonly goFrom: Declared<'void'>;
+  readonly enterFrom: Declared<'void'>;
   private readonly enterSlow: Declared<'void'>;
   private readonly sliceEnd: Declared<'void'>;
   private readonly m: ModuleBuilder;
@@ -108,6 +120,8 @@ export class FlowBuilder {
     this.faultAt = m.declare('faultAt', HANDLER_PARAMS, 'void');
     this.sliceEnd = m.declare('sliceEnd', HANDLER_PARAMS, 'void');
     this.link = m.declare('link', ['i32', 'i32', 'i32'], 'void');
+    this.goFrom = m.declare('goFrom', ['i32', 'i32', 'i32'], 'void');
+    this.enterFrom = m.declare('enterFrom', ['i32', 'i64', 'i32'], 'void');
     this.findCodePage = defineFindCodePage(m);
   }
 
@@ -122,16 +136,19 @@ export class FlowBuilder {
       faultAt: this.faultAt,
       link: this.link,
       go: (f, cpu, record) => this.go(f, cpu, record),
+      goFrom: this.goFrom,
+      enterFrom: this.enterFrom,
       findCodePage: this.findCodePage,
     };
   }
 
   /** Charges the block that starts at `record` to the slice and goes there, or ends the slice. */
-  private go(f: FunctionBuilder, cpu: I32, record: I32): void {
-    const left = f.let(i32.sub(i32.load(cpu, S.budget), i32.load16_u(record, R.left)));
+  private go(f: FunctionBuilder, cpu: I32, record: I32, budget = i32.load(cpu, S.budget)): void {
+    const left = f.let(i32.sub(budget, i32.load16_u(record, R.left)));
     f.store32(cpu, left, S.budget);
     f.if(i32.lt_s(left, c32(0)), () => f.returnCall(this.sliceEnd, cpu, record));
-    this.warm(f, cpu, record);
+    const isInterpreted = i32.ge_s(i32.load16_s(record, R.handler), c32(0));
+    f.if(isInterpreted, () => this.warm(f, cpu, record));
     dispatch(f, this.target, cpu, record);
   }
 
@@ -156,6 +173,7 @@ export class FlowBuilder {
   /** Defines everything. `deliver` is that of SystemRuntime. */
   define(mmu: Mmu, deliver: Fn<'i32'>, host: DecodeHost): void {
     this.defineEnter();
+    this.defineFrom();
     this.defineEnterSlow(mmu, host);
     this.defineLink(host);
     this.defineEnds();
@@ -191,6 +209,29 @@ export class FlowBuilder {
           this.go(f, cpu, record);
         });
       });
+      f.returnCall(this.enterSlow, cpu);
+    });
+  }
+
+  /** How compiled code, which is 64-bit code, goes on elsewhere. */
+  private defineFrom(): void {
+    this.goFrom.define((f) => {
+      this.go(f, f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32'));
+    });
+    this.enterFrom.define((f) => {
+      const [cpu, rip, budget] = [f.param(0, 'i32'), f.param(1, 'i64'), f.param(2, 'i32')];
+      const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), rip));
+      f.if(i64.eq(i64.load(entry), fetchTag(rip, c32(8))), () => {
+        const code = f.let(i32.load(entry, 8));
+        const record = f.let(i32.load(mapSlot(code, rip), CODE_PAGE.map));
+        f.if(record, () => {
+          f.store64(cpu, i64.and(rip, c64(-4096)), SLOT.ripBase);
+          f.store32(cpu, code, S.codePage);
+          this.go(f, cpu, record, budget);
+        });
+      });
+      f.store64(cpu, rip, S.rip);
+      f.store32(cpu, budget, S.budget);
       f.returnCall(this.enterSlow, cpu);
     });
   }

@@ -9,7 +9,13 @@ import type { Row } from '../isa/row.ts';
 import { rows } from '../isa/rows.ts';
 import { c32, c64, i32, i64 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import type { Addressing, SemanticTable, Size, Variant } from './context.ts';
+import {
+  type Addressing,
+  type SemanticTable,
+  type Size,
+  semanticOf,
+  type Variant,
+} from './context.ts';
 import { type Flow, HANDLER_PARAMS, nextRecord } from './flow.ts';
 import { InterpreterContext } from './interpreter-context.ts';
 import type { Runtime } from './runtime.ts';
@@ -255,7 +261,7 @@ export function defineHandlers(
 ): HandlerIndex {
   const index = new HandlerIndex();
   for (const row of rows) {
-    const semantic = semantics[row.name] ?? semantics[row.mnemonic];
+    const semantic = semanticOf(semantics, row);
     if (!semantic) {
       index.missing.push(row);
       continue;

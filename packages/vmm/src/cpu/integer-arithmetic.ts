@@ -12,7 +12,7 @@ function alu(
 ): (x: Context) => void {
   return (x) => {
     const size = x.sizeOf(0);
-    const b = x.f.let(x.read(1));
+    const b = x.f.fix(x.read(1));
     const { old, result } = x.modify(0, (a) => compute(a, b));
     if (flags === 'logic') x.flags.logic(size, result);
     else x.flags[flags](size, old, b, result);
@@ -58,14 +58,14 @@ function multiply(signed: boolean): (x: Context) => void {
     );
     // CF and OF say that the upper half is more than an extension of the lower.
     const extension = signed ? i64.shr_s(signExtend(low, size), c64(63)) : c64(0);
-    const over = f.let(i64.ne(zeroExtend(high, size), zeroExtend(extension, size)));
+    const over = i64.ne(zeroExtend(high, size), zeroExtend(extension, size));
     if (size === 1) {
       x.setGpr(RAX, 2, low);
     } else {
       x.setGpr(RAX, size, low);
       x.setGpr(RDX, size, high);
     }
-    x.flags.resultCfOf(size, low, over, over);
+    x.flags.resultOverflow(size, low, over);
   };
 }
 
@@ -81,9 +81,8 @@ function multiplyTruncated(x: Context): void {
     size === 8
       ? i64.ne(call(x.runtime.integer.mulHighS, a, b), i64.shr_s(product, c64(63)))
       : i64.ne(product, signExtend(product, size));
-  const cf = f.let(over);
   x.write(0, product);
-  x.flags.resultCfOf(size, product, cf, cf);
+  x.flags.resultOverflow(size, product, over);
 }
 
 /** DIV and IDIV: rDX:rAX (AX) by the operand; #DE when the quotient does not fit. */
@@ -220,7 +219,7 @@ export const integerArithmetic: SemanticTable = {
   dec: step(false),
   cmp: (x) => {
     const a = x.f.let(x.read(0));
-    const b = x.f.let(x.read(1));
+    const b = x.f.fix(x.read(1));
     x.flags.sub(x.sizeOf(0), a, b, x.f.let(i64.sub(a, b)));
   },
   test: (x) => {

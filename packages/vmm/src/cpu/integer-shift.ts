@@ -6,7 +6,7 @@ import { signExtend, zeroExtend } from './lazy-flags.ts';
 
 /** The count as the processor takes it: 6 bits for 64-bit operands, else 5. */
 function countOf(x: Context, operand: number, size: Size): I64 {
-  return x.f.let(i64.and(x.read(operand), c64(size === 8 ? 63 : 31)));
+  return x.f.fix(i64.and(x.read(operand), c64(size === 8 ? 63 : 31)));
 }
 
 const bit = (value: I64, position: I64): I32 =>
@@ -28,8 +28,8 @@ function shift(op: Shift): (x: Context) => void {
     const count = countOf(x, 1, size);
     const { old, result } = x.modify(0, (a) => op.result(a, count, size, x));
     f.if(i64.ne(count, c64(0)), () => {
-      const cf = f.let(op.cf(old, count, size, result));
-      x.flags.resultCfOf(size, result, cf, f.let(op.of(old, size, result, cf)));
+      const cf = x.flags.once(op.cf(old, count, size, result));
+      x.flags.resultCfOf(size, result, cf, x.flags.once(op.of(old, size, result, cf)));
     });
   };
 }
@@ -93,7 +93,7 @@ function rotateCarry(left: boolean): (x: Context) => void {
     const size = x.sizeOf(0);
     const bits = 8 * size;
     const raw = countOf(x, 1, size);
-    const count = size <= 2 ? f.let(i64.rem_u(raw, c64(bits + 1))) : raw;
+    const count = size <= 2 ? f.fix(i64.rem_u(raw, c64(bits + 1))) : raw;
     const carry = f.let(i64.extend_u(x.flags.cf()));
     const newCarry = f.let(carry);
     const turn = (a: I64): I64 => {
@@ -160,9 +160,9 @@ function bitTest(change: ((a: I64, mask: I64) => I64) | null): (x: Context) => v
   return (x) => {
     const { f } = x;
     const size = x.sizeOf(0);
-    const offset = f.let(x.read(1));
-    const within = f.let(i64.and(offset, c64(8 * size - 1)));
-    const mask = f.let(i64.shl(c64(1), within));
+    const offset = f.fix(x.read(1));
+    const within = f.fix(i64.and(offset, c64(8 * size - 1)));
+    const mask = f.fix(i64.shl(c64(1), within));
     const apply = (a: I64): I64 => (change ? change(a, mask) : a);
     let old: I64;
     if (x.inMemory(0)) {

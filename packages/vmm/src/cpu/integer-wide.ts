@@ -13,22 +13,29 @@ const low = (a: I64): I64 => i64.and(a, LOW);
 const high = (a: I64): I64 => i64.shr_u(a, c64(32));
 
 function defineMulHighU(m: ModuleBuilder): Fn<'i64'> {
-  return m.function('mulHighU', ['i64', 'i64'], 'i64', (f) => {
+  const build = (f: FunctionBuilder): void => {
     const [a, b] = [f.param(0, 'i64'), f.param(1, 'i64')];
     const lowLow = f.let(i64.mul(low(a), low(b)));
     const middle = f.let(i64.add(i64.mul(high(a), low(b)), high(lowLow)));
     const other = f.let(i64.add(i64.mul(low(a), high(b)), low(middle)));
     f.return(i64.add(i64.add(i64.mul(high(a), high(b)), high(middle)), high(other)));
-  });
+  };
+  return m.function('mulHighU', ['i64', 'i64'], 'i64', build, { isPure: true });
 }
 
 function defineMulHighS(m: ModuleBuilder, unsigned: Fn<'i64'>): Fn<'i64'> {
-  return m.function('mulHighS', ['i64', 'i64'], 'i64', (f) => {
+  const build = (f: FunctionBuilder): void => {
     const [a, b] = [f.param(0, 'i64'), f.param(1, 'i64')];
+    // Factors of 32 bits, which most are, have a product of 64.
+    const beyond = (x: I64): I64 => i64.xor(x, i64.extend32_s(x));
+    f.if(i64.eqz(i64.or(beyond(a), beyond(b))), () => {
+      f.return(i64.shr_s(i64.mul(a, b), c64(63)));
+    });
     // Each negative factor was taken 2^64 too large.
     const fix = (x: I64, y: I64): I64 => i64.and(i64.shr_s(x, c64(63)), y);
     f.return(i64.sub(i64.sub(call(unsigned, a, b), fix(a, b)), fix(b, a)));
-  });
+  };
+  return m.function('mulHighS', ['i64', 'i64'], 'i64', build, { isPure: true });
 }
 
 function defineDivideU(m: ModuleBuilder): Fn<'i32'> {

@@ -40,6 +40,8 @@ export class InterpreterContext implements Context {
   readonly wide: boolean;
   protected readonly flow: Flow;
   protected ended = false;
+  /** The nesting at which statements are unconditional. */
+  private readonly nesting: number;
 
   /** `before`: where the record is, and flags to share, when it is not that of the parameters. */
   constructor(
@@ -55,10 +57,16 @@ export class InterpreterContext implements Context {
     this.runtime = runtime;
     this.flow = flow;
     this.flags = before?.flags ?? new LazyFlags(f, this.cpu);
+    this.nesting = f.nesting;
     this.variant = variant;
     this.row = variant.row;
     this.opsize = variant.opsize;
     this.wide = variant.wide;
+  }
+
+  /** True when the semantics left for elsewhere. */
+  get hasEnded(): boolean {
+    return this.ended;
   }
 
   /** Goes on to the next record, unless the semantics ended the block. */
@@ -71,7 +79,7 @@ export class InterpreterContext implements Context {
 
   /** Notes that control has left, unless the statement that left was conditional. */
   protected end(): void {
-    if (this.f.nesting === 0) this.ended = true;
+    if (this.f.nesting === this.nesting) this.ended = true;
   }
 
   // Operands.

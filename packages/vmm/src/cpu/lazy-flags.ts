@@ -35,19 +35,16 @@ export function zeroExtend(value: I64, bytes: number): I64 {
   return value;
 }
 
-/** Puts carries out of bits bytes*8-1, bytes*8-2 and 3 where flagCarry has them. */
-function align(carries: I64, bytes: number, f: FunctionBuilder): I64 {
-  if (bytes === 8) return i64.and(carries, CARRY_BITS);
-  // The carries above the operand size mean nothing: only the two top ones and bit 3 are taken.
-  const kept = f.let(carries);
-  const top = i64.and(i64.shl(kept, c64(64 - 8 * bytes)), TOP_CARRIES);
-  return i64.or(top, i64.and(kept, c64(8)));
-}
-
 const not = (value: I64): I64 => i64.xor(value, c64(-1));
 
+/** The two words, as expressions to be used more than once. */
+export interface FlagWords {
+  readonly result: I64;
+  readonly carry: I64;
+}
+
 /** An operation whose conditions are comparisons of its operands; all values zero-extended. */
-interface FlagSource {
+export interface FlagSource {
   readonly kind: 'sub' | 'logic';
   readonly bytes: number;
   readonly a: I64;
@@ -58,38 +55,55 @@ interface FlagSource {
 export class LazyFlags {
   protected readonly f: FunctionBuilder;
   protected readonly cpu: I32;
+  /** The nesting at which statements are unconditional. */
+  nesting: number;
   /** The two words as just stored, while nothing can have changed them since. */
-  protected known: { readonly result: I64; readonly carry: I64 } | undefined;
+  protected known: FlagWords | undefined;
   /** What they came from, where a condition can be had from that more directly. */
-  private source: FlagSource | undefined;
+  protected source: FlagSource | undefined;
 
-  constructor(f: FunctionBuilder, cpu: I32) {
+  constructor(f: FunctionBuilder, cpu: I32, nesting = 0) {
     this.f = f;
     this.cpu = cpu;
+    this.nesting = nesting;
   }
 
   /** Stores both words. `result` must be sign-extended. */
   store(result: I64, carry: I64): void {
-    const words = { result: this.f.let(result), carry: this.f.let(carry) };
-    this.put(words.result, words.carry);
+    const words = this.put(result, carry);
     this.source = undefined;
     // What a branch may have skipped is not known behind it.
-    this.known = this.f.nesting === this.base ? words : undefined;
+    this.known = this.isCertain ? words : undefined;
   }
 
-  /** The nesting at which statements are unconditional. */
-  protected get base(): number {
-    return 0;
+  /** True where statements are unconditional. */
+  protected get isCertain(): boolean {
+    return this.f.nesting === this.nesting;
   }
 
-  /** Keeps both words. */
-  protected put(result: I64, carry: I64): void {
-    this.f.store64(this.cpu, result, S.flagResult);
-    this.putCarry(carry);
+  /** A value to be used more than once. */
+  protected fix(value: I64): I64 {
+    return this.f.fix(value);
   }
 
-  protected putCarry(carry: I64): void {
-    this.f.store64(this.cpu, carry, S.flagCarry);
+  /** A condition to be used more than once in what the flags are set to. */
+  once(value: I32): I32 {
+    return this.f.fix(value);
+  }
+
+  /** Keeps both words, and returns them. */
+  protected put(result: I64, carry: I64): FlagWords {
+    const words = { result: this.fix(result), carry: this.fix(carry) };
+    this.f.store64(this.cpu, words.result, S.flagResult);
+    this.f.store64(this.cpu, words.carry, S.flagCarry);
+    return words;
+  }
+
+  /** Keeps the carry word, the result staying what it is; returns both words if they are known. */
+  protected putCarry(carry: I64): FlagWords | undefined {
+    const word = this.fix(carry);
+    this.f.store64(this.cpu, word, S.flagCarry);
+    return this.known && { result: this.known.result, carry: word };
   }
 
   /** Both words as kept. */
@@ -101,24 +115,22 @@ export class LazyFlags {
     return i64.load(this.cpu, S.flagCarry);
   }
 
-  /** True while a condition can be had from the operands that gave the flags. */
-  get hasSource(): boolean {
-    return this.source !== undefined;
-  }
-
-  /** Control may come from elsewhere now: nothing is known. */
-  forget(): void {
-    this.known = undefined;
-    this.source = undefined;
-  }
-
   /**
    * Flags of `result = a + b` or `a + b + CF`. `a` and `b` zero-extended; `result` of any extension
    * above the operand size (the bits there are ignored).
    */
   add(bytes: number, a: I64, b: I64, result: I64): void {
     const carries = i64.or(i64.and(a, b), i64.and(i64.or(a, b), not(result)));
-    this.store(signExtend(result, bytes), align(carries, bytes, this.f));
+    this.store(signExtend(result, bytes), this.align(carries, bytes));
+  }
+
+  /** Puts carries out of bits bytes*8-1, bytes*8-2 and 3 where flagCarry has them. */
+  private align(carries: I64, bytes: number): I64 {
+    if (bytes === 8) return i64.and(carries, CARRY_BITS);
+    // The carries above the operand size mean nothing: only the two top ones and bit 3 are taken.
+    const kept = this.fix(carries);
+    const top = i64.and(i64.shl(kept, c64(64 - 8 * bytes)), TOP_CARRIES);
+    return i64.or(top, i64.and(kept, c64(8)));
   }
 
   /** Flags of `result = a - b`; operands as for {@link add}. */
@@ -130,7 +142,7 @@ export class LazyFlags {
   /** Flags of `result = a - b - CF`. */
   subCarry(bytes: number, a: I64, b: I64, result: I64): void {
     const borrows = i64.or(i64.and(not(a), b), i64.and(not(i64.xor(a, b)), result));
-    this.store(signExtend(result, bytes), align(borrows, bytes, this.f));
+    this.store(signExtend(result, bytes), this.align(borrows, bytes));
   }
 
   private setSource(source: FlagSource): void {
@@ -146,6 +158,12 @@ export class LazyFlags {
   /** Result flags of `result`, with CF and OF given (0 or 1) and AF clear. */
   resultCfOf(bytes: number, result: I64, cf: I32, of: I32): void {
     this.store(signExtend(result, bytes), this.carryWord(cf, of));
+  }
+
+  /** Result flags of `result`, with CF and OF both `over` (0 or 1) and AF clear. */
+  resultOverflow(bytes: number, result: I64, over: I32): void {
+    // Bit 62 differs from bit 63 when OF is set: here it is never set.
+    this.store(signExtend(result, bytes), i64.shl(i64.extend_u(over), c64(63)));
   }
 
   /** The flagCarry word with CF and OF as given (0 or 1), AF clear. */
@@ -164,18 +182,15 @@ export class LazyFlags {
   /** Sets CF (0 or 1) and keeps the others. */
   setCf(cf: I32): void {
     // Flipping CF must flip bit 62 with it, or OF would change.
-    const carry = this.f.let(this.carry());
+    const carry = this.fix(this.carry());
     const flip = i64.xor(i64.shr_u(carry, c64(63)), i64.extend_u(cf));
     this.storeCarry(i64.xor(carry, i64.mul(flip, c64(0xc000000000000000n))));
   }
 
   private storeCarry(carry: I64): void {
-    const kept = this.f.let(carry);
-    this.putCarry(kept);
-    const { known } = this;
+    const words = this.putCarry(carry);
     this.source = undefined;
-    const isSure = known && this.f.nesting === this.base;
-    this.known = isSure ? { result: known.result, carry: kept } : undefined;
+    this.known = this.isCertain ? words : undefined;
   }
 
   /** Sets ZF (0 or 1) and keeps the others. */

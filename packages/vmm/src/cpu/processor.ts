@@ -18,6 +18,7 @@ import {
   type Flow,
   FlowBuilder,
   HANDLER_PARAMS,
+  REGION_PLACE,
   type SpecialHandler,
 } from './flow.ts';
 import { defineHandlers, type HandlerIndex } from './handlers.ts';
@@ -89,7 +90,6 @@ export class ProcessorModule {
   private readonly tableSize: number;
   private readonly runtime: Runtime;
   private readonly flow: Flow;
-  private readonly go: Fn<'void'>;
   private readonly semantics: SemanticTable;
 
   /** `features`: the instruction sets that exist; see isa/row.ts. */
@@ -120,9 +120,6 @@ export class ProcessorModule {
     this.runtime = runtime;
     this.handlers = defineHandlers(m, runtime, flow, this.semantics);
     this.special = this.defineSpecial(m, flowBuilder, flow, imports.decode);
-    this.go = m.function('go', HANDLER_PARAMS, 'void', (f) => {
-      flow.go(f, f.param(0, 'i32'), f.param(1, 'i32'));
-    });
     this.exportAll(m, flow, mmu, system);
     m.export('fetchPage', flowBuilder.fetchPage!);
     this.tableSize = m.elementCount;
@@ -162,10 +159,13 @@ export class ProcessorModule {
     system: ReturnType<typeof defineSystem>,
   ): void {
     m.export('enter', flow.enter);
-    m.export('runRecord', this.go);
+    const runRecord = m.function('runRecord', HANDLER_PARAMS, 'void', (f) => {
+      flow.go(f, f.param(0, 'i32'), f.param(1, 'i32'));
+    });
+    m.export('runRecord', runRecord);
     // Compiled code calls any of these, each under a name of its own.
     const exported = new Set<number>();
-    eachFunction([this.runtime, flow, this.go], (fn) => {
+    eachFunction([this.runtime, flow], (fn) => {
       if (exported.has(fn.index)) return;
       exported.add(fn.index);
       m.export(exportName(fn), fn);
@@ -193,7 +193,7 @@ export class ProcessorModule {
     const { cpu, memory, map, codeMap, arena, host } = options;
     const { decoder, handlers, special } = this;
     const cache = new CodeCache({ cpu, memory, map, arena, codeMap, decoder, handlers, special });
-    const initial = this.tableSize + (options.jit === 'off' ? 0 : REGION_SLOTS);
+    const initial = options.jit === 'off' ? this.tableSize : REGION_PLACE + REGION_SLOTS;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial });
     let jit: Jit | undefined;
     const instance = new WebAssembly.Instance(this.module, {
@@ -208,13 +208,11 @@ export class ProcessorModule {
       cpu,
       memory,
       table,
-      firstSlot: this.tableSize,
       cache,
       map,
-      finder: new RegionFinder(decoder),
+      finder: new RegionFinder(decoder, this.semantics),
       runtime: this.runtime,
       flow: this.flow,
-      go: this.go,
       semantics: this.semantics,
       exports: instance.exports,
       now: () => host.now() / 1e6,

@@ -206,6 +206,8 @@ export const S = {
   exceptionCounts: 0xd00,
   /** i32: entries of a block that make it worth compiling. */
   heatLimit: 0xce4,
+  /** i32: instructions that compiled code has retired in this slice. */
+  compiled: 0xce8,
 } as const;
 
 /** TLB geometry. An entry: i64 read tag, i64 write tag, i32 addend, i32 flags, i64 unused. */

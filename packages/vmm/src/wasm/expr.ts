@@ -26,6 +26,8 @@ export interface Fn<R extends ValType | 'void' = ValType | 'void'> {
   readonly params: readonly ValType[];
   readonly result: R;
   readonly typeIndex: number;
+  /** True when its value depends on its arguments alone, and calling it changes nothing. */
+  readonly isPure?: boolean;
 }
 
 /** One node: the opcode, its operands, and what its immediate needs. */
@@ -38,6 +40,14 @@ export abstract class Expr<T extends ValType = ValType> {
 
   /** Appends the stack code that leaves this value. */
   abstract emit(out: ByteWriter): void;
+
+  /**
+   * True when the value depends on locals alone, which are appended to `locals`: it may be
+   * evaluated at any time while these stay as they are.
+   */
+  isSteady(_locals: Local[]): boolean {
+    return false;
+  }
 }
 
 export type I32 = Expr<'i32'>;
@@ -59,6 +69,10 @@ export class Const32 extends Expr<'i32'> {
     out.u8(0x41);
     out.sleb32(this.value);
   }
+
+  override isSteady(): boolean {
+    return true;
+  }
 }
 
 /** An i64 constant in two halves. */
@@ -75,6 +89,10 @@ export class Const64 extends Expr<'i64'> {
   emit(out: ByteWriter): void {
     out.u8(0x42);
     out.sleb64(this.lo, this.hi);
+  }
+
+  override isSteady(): boolean {
+    return true;
   }
 }
 
@@ -106,6 +124,11 @@ export class Local<T extends ValType = ValType> extends Expr<T> {
     out.u8(0x20);
     out.uleb(this.index);
   }
+
+  override isSteady(locals: Local[]): boolean {
+    locals.push(this);
+    return true;
+  }
 }
 
 /** Writes an opcode; those of a prefixed space are given as `prefix << 12 | number`. */
@@ -135,6 +158,10 @@ export class Op<T extends ValType> extends Expr<T> {
     for (const arg of this.args) arg.emit(out);
     emitOpcode(out, this.opcode);
     if (this.immediate) out.bytes(this.immediate);
+  }
+
+  override isSteady(locals: Local[]): boolean {
+    return this.args.every((arg) => arg.isSteady(locals));
   }
 }
 
@@ -177,6 +204,10 @@ export class Call<T extends ValType> extends Expr<T> {
     out.u8(0x10);
     out.uleb(this.callee.index);
   }
+
+  override isSteady(locals: Local[]): boolean {
+    return this.callee.isPure === true && this.args.every((arg) => arg.isSteady(locals));
+  }
 }
 
 /** Calls `callee`; the arguments must match its parameter types. */
@@ -211,6 +242,10 @@ export const c64parts = (lo: number, hi: number): I64 => new Const64(lo, hi);
 export function constant32(value: I32): number | undefined {
   return value instanceof Const32 ? value.value : undefined;
 }
+
+/** True for constants. */
+export const isConstant = (value: Expr): boolean =>
+  value instanceof Const32 || value instanceof Const64;
 
 /** True for the i64 constant zero. */
 export function isZero64(value: I64): boolean {
@@ -252,6 +287,22 @@ const fold32 =
     }
     return new Op('i32', opcode, [a, b]);
   };
+
+/** A comparison of i64 for equality, which folds when both operands are constants. */
+const equality =
+  (opcode: number, whenEqual: number) =>
+  (a: I64, b: I64): I32 => {
+    if (a instanceof Const64 && b instanceof Const64) {
+      return new Const32(a.lo === b.lo && a.hi === b.hi ? whenEqual : 1 - whenEqual);
+    }
+    return new Op('i32', opcode, [a, b]);
+  };
+
+/** a - b of two constants. */
+function difference(a: Const64, b: Const64): I64 {
+  const borrow = a.lo >>> 0 < b.lo >>> 0 ? 1 : 0;
+  return new Const64(a.lo - b.lo, a.hi - b.hi - borrow);
+}
 
 type RmwName = 'add' | 'sub' | 'and' | 'or' | 'xor' | 'xchg';
 const RMW_BASE: Record<RmwName, number> = {
@@ -331,9 +382,10 @@ export const i64 = {
   load16_u: load('i64', 0x33),
   load32_s: load('i64', 0x34),
   load32_u: load('i64', 0x35),
-  eqz: unary<'i32', 'i64'>('i32', 0x50),
-  eq: binary<'i32', 'i64'>('i32', 0x51),
-  ne: binary<'i32', 'i64'>('i32', 0x52),
+  eqz: (a: I64): I32 =>
+    a instanceof Const64 ? new Const32(isZero64(a) ? 1 : 0) : new Op('i32', 0x50, [a]),
+  eq: equality(0x51, 1),
+  ne: equality(0x52, 0),
   lt_s: binary<'i32', 'i64'>('i32', 0x53),
   lt_u: binary<'i32', 'i64'>('i32', 0x54),
   gt_s: binary<'i32', 'i64'>('i32', 0x55),
@@ -346,12 +398,19 @@ export const i64 = {
   ctz: unary<'i64', 'i64'>('i64', 0x7a),
   popcnt: unary<'i64', 'i64'>('i64', 0x7b),
   add: (a: I64, b: I64): I64 => (isZero64(b) ? a : isZero64(a) ? b : new Op('i64', 0x7c, [a, b])),
-  sub: (a: I64, b: I64): I64 => (isZero64(b) ? a : new Op('i64', 0x7d, [a, b])),
+  sub: (a: I64, b: I64): I64 => {
+    if (a instanceof Const64 && b instanceof Const64) return difference(a, b);
+    return isZero64(b) ? a : new Op('i64', 0x7d, [a, b]);
+  },
   mul: binary<'i64', 'i64'>('i64', 0x7e),
   div_s: binary<'i64', 'i64'>('i64', 0x7f),
   div_u: binary<'i64', 'i64'>('i64', 0x80),
   rem_s: binary<'i64', 'i64'>('i64', 0x81),
-  rem_u: binary<'i64', 'i64'>('i64', 0x82),
+  rem_u: (a: I64, b: I64): I64 => {
+    const isSmall = a instanceof Const64 && b instanceof Const64 && a.hi === 0 && b.hi === 0;
+    if (isSmall && b.lo !== 0) return new Const64((a.lo >>> 0) % (b.lo >>> 0), 0);
+    return new Op('i64', 0x82, [a, b]);
+  },
   and: (a: I64, b: I64): I64 =>
     a instanceof Const64 && b instanceof Const64
       ? new Const64(a.lo & b.lo, a.hi & b.hi)

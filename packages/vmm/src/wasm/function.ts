@@ -3,6 +3,7 @@
 
 import { ByteWriter } from './bytes.ts';
 import {
+  constant32,
   type Expr,
   emitOpcode,
   type F32,
@@ -10,6 +11,7 @@ import {
   type Fn,
   type I32,
   type I64,
+  isConstant,
   Local,
   type V128,
   VALTYPE_CODE,
@@ -43,8 +45,10 @@ export class FunctionBuilder {
   readonly params: readonly Local[];
   private readonly locals: ValType[] = [];
   private depth = 0;
-  /** Locals in use since {@link recycle} was last called, and those free to be used again. */
-  private readonly used: Local[] = [];
+  /** Code before the current piece, and what is to be put between; see {@link defer}. */
+  private readonly pieces: (ByteWriter | Body)[] = [];
+  /** Locals for the parts of the function, and those of them that are free. */
+  private readonly temporaries: Local[] = [];
   private readonly free: Record<ValType, Local[]> = {
     i32: [],
     i64: [],
@@ -63,10 +67,15 @@ export class FunctionBuilder {
     this.recycles = recycles;
   }
 
-  /** Ends a part: its temporaries may serve the next one. Locals of {@link keep} are not touched. */
-  recycle(): void {
-    for (const local of this.used) this.free[local.type].push(local);
-    this.used.length = 0;
+  /**
+   * Ends a part: its temporaries may serve the next one, except those in `kept`. Locals of
+   * {@link keep} are not touched.
+   */
+  recycle(kept: readonly Local[] = []): void {
+    for (const list of Object.values(this.free)) list.length = 0;
+    for (const local of this.temporaries) {
+      if (!kept.includes(local)) this.free[local.type].push(local);
+    }
   }
 
   /** How many control structures enclose the next statement. */
@@ -89,8 +98,10 @@ export class FunctionBuilder {
 
   private temporary<T extends ValType>(type: T): Local<T> {
     if (!this.recycles) return this.keep(type);
-    const local = (this.free[type].pop() as Local<T> | undefined) ?? this.keep(type);
-    this.used.push(local);
+    const free = this.free[type].pop() as Local<T> | undefined;
+    if (free) return free;
+    const local = this.keep(type);
+    this.temporaries.push(local);
     return local;
   }
 
@@ -110,6 +121,20 @@ export class FunctionBuilder {
     const local = this.temporary(value.type);
     this.set(local, value);
     return local;
+  }
+
+  /** `value` as it is now, to be used more than once: a new local, or the constant that it is. */
+  fix<T extends ValType>(value: Expr<T>): Expr<T> {
+    return isConstant(value) ? value : this.let(value);
+  }
+
+  /** Sets several locals, all of them to values as they are now. */
+  setAll(pairs: readonly (readonly [Local, Expr])[]): void {
+    for (const [, value] of pairs) value.emit(this.code);
+    for (const [local] of [...pairs].reverse()) {
+      this.code.u8(0x21);
+      this.code.uleb(local.index);
+    }
   }
 
   /** local = value */
@@ -168,6 +193,12 @@ export class FunctionBuilder {
 
   /** if (condition) then else otherwise */
   if(condition: I32, then: Body, otherwise?: Body): void {
+    const known = constant32(condition);
+    if (known !== undefined) {
+      if (known !== 0) then();
+      else otherwise?.();
+      return;
+    }
     condition.emit(this.code);
     this.code.u8(0x04);
     this.code.u8(0x40);
@@ -310,17 +341,51 @@ export class FunctionBuilder {
     this.code.bytes([0xfc, 0x0b, 0x00]);
   }
 
-  /** Puts statements before all others. They must not leave a control structure open. */
-  prologue(build: Body): void {
-    const rest = this.code;
+  /**
+   * Leaves a gap for statements that are known only when the rest of the function is: `build` runs
+   * when it is complete. They must not leave a control structure open.
+   */
+  defer(build: Body): void {
+    this.pieces.push(this.code, build);
     this.code = new ByteWriter();
-    build();
-    this.code.append(rest);
+  }
+
+  /** Opens `count` blocks that {@link endBlock} ends, unseen by labels inside: see {@link outer}. */
+  openBlocks(count: number): void {
+    for (let i = 0; i < count; i++) this.code.bytes([0x02, 0x40]);
+  }
+
+  /** Ends the innermost of {@link openBlocks}. */
+  endBlock(): void {
+    this.code.u8(0x0b);
+  }
+
+  /** The label of the block that is number `index` from the inside among {@link openBlocks}. */
+  outer(index: number): Label {
+    return { depth: -index };
+  }
+
+  /** All of the code, with the gaps filled. */
+  private complete(): ByteWriter {
+    const whole = new ByteWriter(this.code.length + 1024);
+    const last = this.code;
+    for (const piece of this.pieces) {
+      if (piece instanceof ByteWriter) {
+        whole.append(piece);
+      } else {
+        this.code = new ByteWriter();
+        piece();
+        whole.append(this.code);
+      }
+    }
+    whole.append(last);
+    return whole;
   }
 
   /** The function body as the code section wants it: locals, code, end. */
   body(): ByteWriter {
-    const out = new ByteWriter(this.code.length + 32);
+    const code = this.pieces.length > 0 ? this.complete() : this.code;
+    const out = new ByteWriter(code.length + 32);
     const runs: [number, ValType][] = [];
     for (const type of this.locals) {
       const last = runs[runs.length - 1];
@@ -332,7 +397,7 @@ export class FunctionBuilder {
       out.uleb(count);
       out.u8(VALTYPE_CODE[type]);
     }
-    out.append(this.code);
+    out.append(code);
     out.u8(0x0b);
     return out;
   }

@@ -10,6 +10,11 @@ interface Import {
   readonly descriptor: ByteWriter;
 }
 
+/** What is known of a function beyond its type; see {@link Fn}. */
+export interface FunctionTraits {
+  readonly isPure?: boolean;
+}
+
 /** A function declared now and defined later, so that functions can call each other. */
 export interface Declared<R extends ValType | 'void' = ValType | 'void'> extends Fn<R> {
   define(build: (f: FunctionBuilder) => void): void;
@@ -97,6 +102,7 @@ export class ModuleBuilder {
     name: string,
     params: readonly ValType[],
     result: R,
+    traits: FunctionTraits = {},
   ): Declared<R> {
     const typeIndex = this.typeIndex(params, result);
     const entry: { readonly type: number; readonly name: string; body?: ByteWriter } = {
@@ -120,6 +126,7 @@ export class ModuleBuilder {
       params,
       result,
       typeIndex,
+      isPure: traits.isPure ?? false,
       define,
     };
   }
@@ -130,8 +137,9 @@ export class ModuleBuilder {
     params: readonly ValType[],
     result: R,
     build: (f: FunctionBuilder) => void,
+    traits: FunctionTraits = {},
   ): Fn<R> {
-    const declared = this.declare(name, params, result);
+    const declared = this.declare(name, params, result, traits);
     declared.define(build);
     return declared;
   }

@@ -1,8 +1,10 @@
-// Which instructions regions may contain: those whose semantics reach general registers, flags and
-// control only through their context. All others (system instructions, far transfers, port I/O) end
-// the region, and the interpreter does them.
+// How regions do an instruction: with registers and flags in the region's locals, where its semantics
+// reach them only through their context; or else on the state of the vCPU, as the interpreter does,
+// with the locals written back before and taken up again behind it.
 
-import type { Instruction } from '../../isa/instruction.ts';
+import type { Row } from '../../isa/row.ts';
+import { rows } from '../../isa/rows.ts';
+import type { RegionInstruction } from './region.ts';
 
 const INTEGER = new Set(
   `add or adc sbb and sub xor cmp inc dec neg not test mul imul div idiv cmpxchg xadd cmpxchg8b
@@ -14,11 +16,36 @@ const INTEGER = new Set(
     .split(/\s+/),
 );
 
-/** True when an instruction of 64-bit code can be part of a region. */
-export function isCompilable({ row }: Instruction): boolean {
+/** Moves to and from segment, control and debug registers, and far transfers. */
+const isSystemOperand = (type: string): boolean =>
+  /^(sreg|creg|dreg|far|mfar|[escdfg]s)$/.test(type);
+
+function reachesLocals(row: Row): boolean {
   if (row.cpl0 || row.protectedOnly) return false;
-  if (row.unit !== 'integer') return row.unit === 'sse' && !row.endsBlock;
+  if (row.unit !== 'integer') return !row.endsBlock;
   if (!INTEGER.has(row.mnemonic)) return false;
-  // Moves to and from segment, control and debug registers, and far transfers.
-  return row.operands.every(({ type }) => !/^(sreg|creg|dreg|far|mfar|[escdfg]s)$/.test(type));
+  return row.operands.every(({ type }) => !isSystemOperand(type));
+}
+
+const LOCAL_ROWS = new Set(rows.filter(reachesLocals));
+
+/** True for rows whose instructions work on the region's locals, unless they are `checked`. */
+export const isLocalRow = (row: Row): boolean => LOCAL_ROWS.has(row);
+
+/** True for instructions that work on the region's locals. */
+export const isLocal = ({ instruction, addressing }: RegionInstruction): boolean =>
+  addressing !== 'checked' && isLocalRow(instruction.row);
+
+/** Instructions that end the interpreter's block, but go on behind themselves as a rule. */
+const GOES_ON = new Set('mov pop popf sti clac stac swapgs'.split(' '));
+
+/** True when a region may go on behind an instruction that ends the interpreter's block. */
+export const goesOn = (row: Row): boolean =>
+  GOES_ON.has(row.mnemonic) && row.operands.every(({ type }) => !/^[cd]reg$/.test(type));
+
+/** Shifts by CL and repeated strings set flags or not, as their count says. */
+export function setsFlagsOnCondition({ instruction: { row, rep } }: RegionInstruction): boolean {
+  if (row.flagsWritten === 0) return false;
+  if (rep !== 0 && row.rep !== 'none') return true;
+  return row.operands.some(({ type, place }) => type === 'cl' && place === 'fixed');
 }

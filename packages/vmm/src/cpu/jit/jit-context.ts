@@ -1,9 +1,10 @@
-// The compiler's side of Context: what the interpreter takes from a record is constant here,
-// general registers and flags are locals of the region's function. What is not overridden works as
-// in the interpreter, on the instruction's record, whose address is known.
+// The compiler's sides of Context. For most instructions, what the interpreter takes from a record is
+// constant, and general registers and flags are locals of the region's function; what is not
+// overridden works as in the interpreter, on the instruction's record, whose address is known. For
+// the others everything does, on the state of the vCPU.
 
 import { operandShapes } from '../../isa/operand.ts';
-import { c32, c64, c64parts, type I32, type I64, i32, i64, type Local } from '../../wasm/expr.ts';
+import { c32, c64, c64parts, type I32, type I64, i32, i64 } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Size, Variant } from '../context.ts';
 import type { Flow } from '../flow.ts';
@@ -12,89 +13,17 @@ import { LazyFlags } from '../lazy-flags.ts';
 import { TLB, tlbEntry } from '../mmu.ts';
 import { registerNaming } from '../operand-size.ts';
 import type { Runtime } from '../runtime.ts';
-import { EXIT, S, SLOT } from '../state.ts';
+import { EXIT, RAX, RCX, RDI, RSI, S, SLOT } from '../state.ts';
+import type { LocalFlags } from './local-flags.ts';
 import type { RegionInstruction } from './region.ts';
-
-/** The flag words as locals of a region. */
-export class LocalFlags extends LazyFlags {
-  private readonly words: RegionLocals;
-  /** Set by the region for each block: how deep its statements are nested. */
-  nesting = 0;
-
-  constructor(f: FunctionBuilder, cpu: I32, words: RegionLocals) {
-    super(f, cpu);
-    this.words = words;
-  }
-
-  protected override get base(): number {
-    return this.nesting;
-  }
-
-  protected override put(result: I64, carry: I64): void {
-    this.words.usesFlags = true;
-    this.f.set(this.words.flagResult, result);
-    this.f.set(this.words.flagCarry, carry);
-  }
-
-  protected override putCarry(carry: I64): void {
-    this.words.usesFlags = true;
-    this.f.set(this.words.flagCarry, carry);
-  }
-
-  protected override keptResult(): I64 {
-    this.words.usesFlags = true;
-    return this.words.flagResult;
-  }
-
-  protected override keptCarry(): I64 {
-    this.words.usesFlags = true;
-    return this.words.flagCarry;
-  }
-}
-
-/** The locals of a region that outlive an instruction. */
-export class RegionLocals {
-  readonly flagResult: Local<'i64'>;
-  readonly flagCarry: Local<'i64'>;
-  usesFlags = false;
-  /** Instructions left in the slice. */
-  readonly budget: Local<'i32'>;
-  readonly tlb: Local<'i32'>;
-  readonly ripBase: Local<'i64'>;
-  /** S.codeGeneration at entry, and whether a store has changed it since. */
-  readonly generation: Local<'i32'>;
-  readonly isStale: Local<'i32'>;
-  private readonly f: FunctionBuilder;
-  private readonly general: (Local<'i64'> | undefined)[] = Array(16).fill(undefined);
-
-  constructor(f: FunctionBuilder) {
-    this.f = f;
-    this.flagResult = f.keep('i64');
-    this.flagCarry = f.keep('i64');
-    this.budget = f.keep('i32');
-    this.tlb = f.keep('i32');
-    this.ripBase = f.keep('i64');
-    this.generation = f.keep('i32');
-    this.isStale = f.keep('i32');
-  }
-
-  /** The local of general register `n`. */
-  gpr(n: number): Local<'i64'> {
-    this.general[n] ??= this.f.keep('i64');
-    return this.general[n];
-  }
-
-  /** The registers in use, with their locals. */
-  *registers(): Generator<[number, Local<'i64'>]> {
-    for (const [n, local] of this.general.entries()) if (local) yield [n, local];
-  }
-}
+import type { DirtyRegisters } from './region-exits.ts';
+import type { RegionLocals } from './region-locals.ts';
 
 /** How a region is left, and where it goes on; given by the region's compiler. */
-export interface RegionExits {
-  /** A fault at the instruction: `refund` makes the budget what $faultAt expects. */
-  fault(record: number, refund: number): void;
-  /** To S.rip, which has been stored. */
+export interface RegionWays {
+  /** A fault of the instruction, which is not done. */
+  fault(): void;
+  /** To the address in the region's local `target`. */
   enter(): void;
   /** To the monitor; the instruction under way goes on in the next slice. */
   pause(): void;
@@ -102,41 +31,55 @@ export interface RegionExits {
   branch(condition: I32 | undefined): void;
 }
 
-/** One instruction of a region. */
+/** What an instruction of a region is compiled with. */
+export interface RegionParts {
+  readonly f: FunctionBuilder;
+  readonly runtime: Runtime;
+  readonly flow: Flow;
+  readonly at: RegionInstruction;
+  readonly locals: RegionLocals;
+  readonly ways: RegionWays;
+  /** What the path to here has changed. */
+  readonly dirty: DirtyRegisters;
+}
+
+/** The variant of an instruction in 64-bit code. */
+function variantOf({ instruction, addressing }: RegionInstruction): Variant {
+  const { row, opsize, lock, rep } = instruction;
+  const repeats = row.rep === 'none' ? 0 : row.rep === 'rep' && rep !== 0 ? 0xf3 : rep;
+  const size = row.opsizeRule === 'none' ? row.encoding.onlyOpsize || 4 : opsize;
+  const isLocked = lock && addressing !== 'register';
+  return { row, opsize: size, addressing, lock: isLocked, rep: repeats, wide: true };
+}
+
+/** What repeated string instructions change on their way, before their next round may fault. */
+const REPEATED = (1 << RAX) | (1 << RCX) | (1 << RSI) | (1 << RDI);
+
+/** One instruction of a region, on the region's locals. */
 export class JitContext extends InterpreterContext {
   private readonly at: RegionInstruction;
   private readonly locals: RegionLocals;
-  private readonly exits: RegionExits;
-  private readonly refund: number;
+  private readonly ways: RegionWays;
+  private readonly dirty: DirtyRegisters;
   /** A store was emitted: the code may have changed under the region's feet. */
   hasStored = false;
 
-  constructor(options: {
-    f: FunctionBuilder;
-    runtime: Runtime;
-    flow: Flow;
-    variant: Variant;
-    at: RegionInstruction;
-    locals: RegionLocals;
-    flags: LocalFlags;
-    exits: RegionExits;
-    refund: number;
-  }) {
-    const { f, runtime, flow, variant, at, flags } = options;
-    super(f, runtime, flow, variant, { record: c32(at.record), flags });
+  constructor(parts: RegionParts, flags: LocalFlags) {
+    const { f, runtime, flow, at } = parts;
+    super(f, runtime, flow, variantOf(at), { record: c32(at.record), flags });
     this.at = at;
-    this.locals = options.locals;
-    this.exits = options.exits;
-    this.refund = options.refund;
+    this.locals = parts.locals;
+    this.ways = parts.ways;
+    this.dirty = parts.dirty;
+    if (this.variant.rep !== 0) {
+      for (const n of [RAX, RCX, RSI, RDI]) this.locals.gpr(n);
+      this.noteWritten(REPEATED);
+    }
   }
 
-  /** True when the semantics left the region or the block. */
-  get hasEnded(): boolean {
-    return this.ended;
-  }
-
-  protected override end(): void {
-    if (this.f.nesting === (this.flags as LocalFlags).nesting) this.ended = true;
+  private noteWritten(registers: number): void {
+    this.dirty.general |= registers;
+    this.locals.written |= registers;
   }
 
   // Registers.
@@ -159,6 +102,7 @@ export class JitContext extends InterpreterContext {
 
   private writePart(n: number, size: Size, shift: number, value: I64): void {
     const local = this.locals.gpr(n);
+    this.noteWritten(1 << n);
     if (size === 8) {
       this.f.set(local, value);
       return;
@@ -168,8 +112,8 @@ export class JitContext extends InterpreterContext {
       this.f.set(local, part);
       return;
     }
-    const mask = (2n ** BigInt(8 * size) - 1n) << BigInt(shift);
-    const rest = i64.and(local, c64(~mask));
+    const mask = size === 2 ? 0xffff : 0xff << shift;
+    const rest = i64.and(local, c64parts(~mask, -1));
     this.f.set(local, i64.or(rest, shift ? i64.shl(part, c64(shift)) : part));
   }
 
@@ -226,7 +170,7 @@ export class JitContext extends InterpreterContext {
   }
 
   override setAddressRegister(n: number, value: I64): void {
-    this.f.set(this.locals.gpr(n), value);
+    this.writePart(n, 8, 0, value);
   }
 
   private vectorNumber(i: number): number {
@@ -315,22 +259,38 @@ export class JitContext extends InterpreterContext {
   // Faults and control.
 
   protected override fault(): void {
-    this.exits.fault(this.at.record, this.refund);
+    this.ways.fault();
   }
 
   override branch(condition?: I32): void {
-    this.exits.branch(condition);
+    this.ways.branch(condition);
+    this.end();
+  }
+
+  override jump(rip: I64): void {
+    this.f.set(this.locals.target, rip);
+    this.ways.enter();
     this.end();
   }
 
   override exitBefore(reason: number): void {
     if (reason !== EXIT.none) throw new Error(`${this.row.name} leaves to the monitor`);
-    this.exits.pause();
+    this.ways.pause();
     this.end();
   }
 
   override resume(): void {
-    this.exits.enter();
-    this.end();
+    throw new Error(`${this.row.name} is no instruction for a region's locals`);
   }
+}
+
+/** One instruction of a region, on the state of the vCPU. */
+export class StateContext extends InterpreterContext {
+  constructor({ f, runtime, flow, at }: RegionParts) {
+    const flags = new LazyFlags(f, f.param(0, 'i32'), f.nesting);
+    super(f, runtime, flow, variantOf(at), { record: c32(at.record), flags });
+  }
+
+  /** The region goes on behind the instruction by itself. */
+  override goOn(): void {}
 }

@@ -13,7 +13,7 @@ import { ModuleBuilder } from '../../wasm/module.ts';
 import type { CodeCache } from '../code-cache.ts';
 import { CODE_PAGE } from '../code-page.ts';
 import type { SemanticTable } from '../context.ts';
-import type { Flow } from '../flow.ts';
+import { type Flow, REGION_PLACE } from '../flow.ts';
 import type { PhysicalMap } from '../physical-map.ts';
 import { R } from '../record.ts';
 import type { Runtime } from '../runtime.ts';
@@ -21,7 +21,7 @@ import { HEAT, HEAT_ENTRIES, S } from '../state.ts';
 import type { RegionFinder, RegionPage } from './region.ts';
 import { RegionCompiler } from './region-compiler.ts';
 
-/** Regions at once; more drop all code. With the interpreter's handlers they fit a 16-bit index. */
+/** Regions at once; more drop all code. */
 export const REGION_SLOTS = 24_000;
 /** Bytes of WebAssembly that may be alive; then all code is dropped and found again. */
 const MODULE_BYTES_MAX = 48 << 20;
@@ -52,14 +52,11 @@ export interface JitParts {
   readonly cpu: number;
   readonly memory: WebAssembly.Memory;
   readonly table: WebAssembly.Table;
-  /** The first table entry for regions. */
-  readonly firstSlot: number;
   readonly cache: CodeCache;
   readonly map: PhysicalMap;
   readonly finder: RegionFinder;
   readonly runtime: Runtime;
   readonly flow: Flow;
-  readonly go: Fn<'void'>;
   readonly semantics: SemanticTable;
   /** Exports of the processor's instance: its functions by {@link exportName}. */
   readonly exports: Record<string, unknown>;
@@ -112,7 +109,7 @@ export class Jit {
     this.u8 = new Uint8Array(buffer);
     this.u16 = new Uint16Array(buffer);
     this.i32 = new Int32Array(buffer);
-    this.nextSlot = parts.firstSlot;
+    this.nextSlot = REGION_PLACE;
     this.i32[(parts.cpu + S.heatLimit) >>> 2] = HEAT_LIMIT[parts.mode];
     parts.cache.onDrop = (code) => this.drop(code);
   }
@@ -180,7 +177,6 @@ export class Jit {
         module,
         runtime: imports.runtime,
         flow: imports.flow,
-        go: imports.go,
         semantics,
         leftOf: (at) => this.u16[(at + R.left) >>> 1],
         recordAt: (offset) => page.recordAt(offset),
@@ -198,7 +194,7 @@ export class Jit {
   private isCandidate(record: number, code: number): boolean {
     if (!this.parts.cache.isLive(code)) return false;
     if (this.i32[(code + CODE_PAGE.mode) >>> 2] !== 8) return false;
-    if (this.u16[(record + R.handler) >>> 1] >= this.parts.firstSlot) return false;
+    if (this.u16[(record + R.handler) >>> 1] >= REGION_PLACE) return false;
     const offset = this.u16[(record + R.offset) >>> 1];
     return this.recordAt(code, offset) === record;
   }
@@ -219,7 +215,7 @@ export class Jit {
   private install(record: number, code: number, fn: unknown): void {
     let slot = this.freeSlots.pop();
     if (slot === undefined) {
-      if (this.nextSlot >= this.parts.firstSlot + REGION_SLOTS) {
+      if (this.nextSlot >= REGION_PLACE + REGION_SLOTS) {
         this.parts.cache.flush();
         return;
       }
@@ -251,7 +247,6 @@ export class Jit {
 class LateImports {
   readonly runtime: Runtime;
   readonly flow: Flow;
-  readonly go: Fn<'void'>;
   /** What the module bound last is to be instantiated with. */
   values: Record<string, never> = {};
   private module: ModuleBuilder | undefined;
@@ -263,7 +258,6 @@ class LateImports {
     this.exports = parts.exports;
     this.runtime = this.remap(parts.runtime) as Runtime;
     this.flow = this.remap(parts.flow) as Flow;
-    this.go = this.remap(parts.go) as Fn<'void'>;
   }
 
   /** From now on calls are imports of `module`. */
@@ -282,7 +276,7 @@ class LateImports {
   }
 
   private imported(fn: Fn): Fn {
-    const { name, params, result, typeIndex } = fn;
+    const { name, params, result, typeIndex, isPure } = fn;
     const indexOf = (): number => this.indexOf(exportName(fn), fn);
     return {
       get index() {
@@ -292,6 +286,7 @@ class LateImports {
       params,
       result,
       typeIndex,
+      isPure,
     };
   }
 

@@ -1,58 +1,57 @@
 // One region to one WebAssembly function. Its shape:
 //
 //   registers, flags, slice budget into locals
-//   block exit
-//     the region's blocks, nested as structure.ts says; every way out sets `kind` and `argument`
-//     and branches to `exit`
-//   end
-//   locals back into the state; on to wherever `kind` says
+//   the region's blocks, nested as structure.ts says
+//   the ways out, as region-exits.ts says: locals back into the state, and on to somewhere
 //
 // So the state in memory is stale while the region runs, and exact whenever anything outside looks:
-// at exits and faults. Helpers called from inside (slow memory accesses, soft floating point) look
-// at neither registers nor flags. Each block charges its instructions when it is entered; the
-// budget is looked at where loops start over.
+// at exits and faults, and for the instructions that work on the state. Helpers called from inside
+// (slow memory accesses, soft floating point) look at neither registers nor flags.
+//
+// What a path has done so far is known while it is emitted (Path): which registers it changed, what
+// its flags are made of, how many instructions the budget has not been charged for. Where paths
+// join, it is put into the locals; the budget is looked at where loops start over.
 
-import type { Row } from '../../isa/row.ts';
-import { c32, type Fn, type I32, i32, i64, type Local } from '../../wasm/expr.ts';
+import { c32, type Fn, type I32, i32, i64 } from '../../wasm/expr.ts';
 import type { FunctionBuilder, Label } from '../../wasm/function.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
-import type { Semantic, SemanticTable, Variant } from '../context.ts';
-import type { Flow } from '../flow.ts';
-import { HANDLER_PARAMS } from '../flow.ts';
+import { type SemanticTable, semanticOf } from '../context.ts';
+import { type Flow, HANDLER_PARAMS } from '../flow.ts';
 import { prelude } from '../handlers.ts';
+import type { InterpreterContext } from '../interpreter-context.ts';
 import type { Runtime } from '../runtime.ts';
-import { EXIT, gprSlot, S, SLOT } from '../state.ts';
-import { JitContext, LocalFlags, RegionLocals } from './jit-context.ts';
-import type { Block, Region } from './region.ts';
+import { S, SLOT } from '../state.ts';
+import { isLocal, setsFlagsOnCondition } from './compilable.ts';
+import { JitContext, type RegionParts, type RegionWays, StateContext } from './jit-context.ts';
+import { type FlagPath, LocalFlags } from './local-flags.ts';
+import type { Block, Region, RegionInstruction } from './region.ts';
+import { type DirtyRegisters, type ExitKind, RegionExits } from './region-exits.ts';
+import { RegionLocals } from './region-locals.ts';
 import { dominates, type Shape, shapeOf } from './structure.ts';
-
-/** Ways out of a region; the argument is what the comment says. */
-const LEAVE = {
-  /** To a record of the page: its address. */
-  go: 0,
-  /** To an offset relative to the page, not necessarily inside it. */
-  enterAt: 1,
-  /** To S.rip. */
-  enter: 2,
-  /** Faulted at a record: its address. */
-  fault: 3,
-  /** To the monitor, to go on at an offset of the page. */
-  sliceEnd: 4,
-} as const;
 
 /** What the compiler of regions works with. */
 export interface CompilerParts {
   readonly module: ModuleBuilder;
   readonly runtime: Runtime;
   readonly flow: Flow;
-  /** (cpu, record): goes on at a record, charging its block. */
-  readonly go: Fn<'void'>;
   readonly semantics: SemanticTable;
   /** R.left of a record. */
   leftOf(record: number): number;
   /** The record at an offset of the region's page, or 0. */
   recordAt(offset: number): number;
 }
+
+/** A point of a path, to come back to. */
+interface Path {
+  readonly general: number;
+  readonly isAny: boolean;
+  readonly charge: number;
+  readonly units: number;
+  readonly flags: FlagPath;
+}
+
+/** Floating-point units, as bits: what an instruction may trap on before it does anything. */
+const UNITS: Readonly<Record<string, number>> = { x87: 1, mmx: 2, sse: 4, 'sse+mmx': 6 };
 
 const PAGE_BYTES = 4096;
 
@@ -65,13 +64,17 @@ export class RegionCompiler {
   private readonly shape: Shape;
   private readonly loops: Label[] = [];
   private readonly joins: Label[] = [];
+  private readonly dirty: DirtyRegisters = { general: 0, isAny: false };
+  /** Instructions that the path has done and the budget has not been charged for. */
+  private charge = 0;
+  /** Units that the path has found usable. Only instructions on the state can change that. */
+  private units = 0;
+  private readonly hasOnState: boolean;
   private f!: FunctionBuilder;
   private cpu!: I32;
   private locals!: RegionLocals;
   private flags!: LocalFlags;
-  private kind!: Local<'i32'>;
-  private argument!: Local<'i32'>;
-  private exit!: Label;
+  private exits!: RegionExits;
 
   constructor(parts: CompilerParts, region: Region) {
     this.parts = parts;
@@ -80,6 +83,7 @@ export class RegionCompiler {
     this.blocks = [entry, ...[...region.blocks.values()].filter((block) => block !== entry)];
     for (const [node, block] of this.blocks.entries()) this.nodeOf.set(block.offset, node);
     this.shape = shapeOf({ successors: this.blocks.map((block) => this.successors(block)) });
+    this.hasOnState = this.blocks.some(({ instructions }) => !instructions.every(isLocal));
   }
 
   private successors({ end }: Block): number[] {
@@ -98,71 +102,78 @@ export class RegionCompiler {
       this.cpu = f.param(0, 'i32');
       this.locals = new RegionLocals(f);
       this.flags = new LocalFlags(f, this.cpu, this.locals);
-      this.kind = f.keep('i32');
-      this.argument = f.keep('i32');
-      f.block((exit) => {
-        this.exit = exit;
-        this.tree(0);
-        f.unreachable();
-      });
-      this.leave();
-      f.prologue(() => this.load());
+      this.exits = new RegionExits(f, this.cpu, this.locals, this.parts.flow);
+      this.load();
+      this.exits.open();
+      this.tree(0);
+      this.exits.close();
     });
   }
 
   private load(): void {
     const { f, cpu, locals } = this;
-    for (const [n, local] of locals.registers()) f.set(local, i64.load(cpu, gprSlot(n)));
-    if (locals.usesFlags) {
-      f.set(locals.flagResult, i64.load(cpu, S.flagResult));
-      f.set(locals.flagCarry, i64.load(cpu, S.flagCarry));
-    }
+    f.defer(() => locals.loadRegisters(cpu));
     // Whoever came here has charged the interpreter's block; the blocks here charge their own.
     const charged = this.parts.leftOf(this.region.record);
     f.set(locals.budget, i32.add(i32.load(cpu, S.budget), c32(charged)));
+    f.set(locals.accounted, locals.budget);
     f.set(locals.tlb, i32.load(cpu, S.tlb));
     f.set(locals.ripBase, i64.load(cpu, SLOT.ripBase));
     f.set(locals.generation, i32.load(cpu, S.codeGeneration));
   }
 
-  private leave(): void {
-    const { f, cpu, locals } = this;
-    for (const [n, local] of locals.registers()) f.store64(cpu, local, gprSlot(n));
-    if (locals.usesFlags) {
-      f.store64(cpu, locals.flagResult, S.flagResult);
-      f.store64(cpu, locals.flagCarry, S.flagCarry);
-    }
-    f.store32(cpu, locals.budget, S.budget);
-    const argument = this.argument;
-    const { flow, go } = this.parts;
-    const toOffset = (): void => {
-      f.store64(cpu, i64.add(locals.ripBase, i64.extend_s(argument)), S.rip);
-    };
-    f.switch(
-      this.kind,
-      [
-        () => f.returnCall(go, cpu, argument),
-        () => {
-          toOffset();
-          f.returnCall(flow.enter, cpu);
-        },
-        () => f.returnCall(flow.enter, cpu),
-        () => f.returnCall(flow.faultAt, cpu, argument),
-      ],
-      () => {
-        toOffset();
-        f.store32(cpu, c32(EXIT.none), S.exit);
-        f.return();
-      },
-    );
-    f.unreachable();
+  // Paths.
+
+  private save(): Path {
+    const { dirty, charge, units, flags } = this;
+    return { general: dirty.general, isAny: dirty.isAny, charge, units, flags: flags.save() };
   }
 
-  private leaveBy(kind: number, argument: number): void {
-    const { f } = this;
-    f.set(this.kind, c32(kind));
-    f.set(this.argument, c32(argument));
-    f.br(this.exit);
+  private restore({ general, isAny, charge, units, flags }: Path): void {
+    this.dirty.general = general;
+    this.dirty.isAny = isAny;
+    this.charge = charge;
+    this.units = units;
+    this.flags.restore(flags);
+    this.f.recycle(this.flags.temporaries);
+  }
+
+  /** Puts what only the path knows into the locals: it joins another. */
+  private settle(): void {
+    this.flags.settle();
+    this.pay();
+  }
+
+  /** Goes on where paths join, which had `units` in common. */
+  private join(units: number): void {
+    this.dirty.isAny = true;
+    this.charge = 0;
+    this.units = this.hasOnState ? 0 : units;
+    this.flags.join();
+    this.f.recycle();
+  }
+
+  private pay(): void {
+    const { budget } = this.locals;
+    if (this.charge !== 0) this.f.set(budget, i32.sub(budget, c32(this.charge)));
+    this.charge = 0;
+  }
+
+  private leave(kind: ExitKind, argument?: number, charge = this.charge): void {
+    this.exits.leave(kind, this.dirty, this.flags, charge, argument);
+  }
+
+  /** Leaves to an offset relative to the page, not necessarily inside it. */
+  private leaveTo(offset: number): void {
+    const record = offset >= 0 && offset < PAGE_BYTES ? this.parts.recordAt(offset) : 0;
+    if (record !== 0) this.leave('go', record);
+    else this.leaveToAddress(offset);
+  }
+
+  private leaveToAddress(offset: number): void {
+    const { f, locals } = this;
+    f.set(locals.target, i64.add(locals.ripBase, i64.extend_s(c32(offset))));
+    this.leave('enter');
   }
 
   // Structure.
@@ -172,11 +183,13 @@ export class RegionCompiler {
       this.within(node, this.shape.merges[node]);
       return;
     }
+    this.settle();
     this.f.loop((label) => {
       this.loops[node] = label;
+      this.join(this.units);
       const { budget, isStale } = this.locals;
       const mustLeave = i32.or(i32.lt_s(budget, c32(0)), isStale);
-      this.f.if(mustLeave, () => this.leaveBy(LEAVE.sliceEnd, this.blocks[node].offset));
+      this.f.if(mustLeave, () => this.leave('sliceEnd', this.blocks[node].offset));
       this.within(node, this.shape.merges[node]);
     });
   }
@@ -187,10 +200,12 @@ export class RegionCompiler {
       return;
     }
     const [last, ...others] = merges;
+    const { units } = this;
     this.f.block((label) => {
       this.joins[last] = label;
       this.within(node, others);
     });
+    this.join(units);
     this.tree(last);
   }
 
@@ -203,121 +218,131 @@ export class RegionCompiler {
     }
     const { order, isMerge, isLoop } = this.shape;
     if (order[target] > order[node]) {
-      if (isMerge[target]) this.f.br(this.joins[target]);
-      else this.tree(target);
+      if (!isMerge[target]) {
+        this.tree(target);
+        return;
+      }
+      this.settle();
+      this.f.br(this.joins[target]);
     } else if (isLoop[target] && dominates(this.shape, target, node)) {
+      this.settle();
       this.f.br(this.loops[target]);
     } else {
       this.leaveTo(offset);
     }
   }
 
-  private leaveTo(offset: number): void {
-    const record = offset >= 0 && offset < PAGE_BYTES ? this.parts.recordAt(offset) : 0;
-    if (record !== 0) this.leaveBy(LEAVE.go, record);
-    else this.leaveBy(LEAVE.enterAt, offset);
-  }
-
   // Blocks.
 
   private block(node: number): void {
-    const { f, flags, locals } = this;
     const { instructions, end } = this.blocks[node];
-    flags.nesting = f.nesting;
-    flags.forget();
-    f.set(locals.budget, i32.sub(locals.budget, c32(instructions.length)));
-    for (let i = 0; i < instructions.length; i++) {
-      this.startInstruction(instructions[i].instruction.row);
-      if (this.instruction(node, i)) return;
+    this.flags.nesting = this.f.nesting;
+    for (const at of instructions) {
+      this.f.recycle(this.flags.temporaries);
+      const hasEnded = isLocal(at) ? this.local(node, at) : this.onState(at);
+      if (hasEnded) return;
     }
     if (end.kind === 'goes on') this.edge(node, end.next);
+    else this.leaveToAddress(nextOffset(instructions[instructions.length - 1]));
   }
 
-  /** Temporaries live for one instruction, and for the comparison that the next one uses. */
-  private startInstruction(row: Row): void {
-    if (this.flags.hasSource && row.flagsRead !== 0) return;
-    this.flags.forget();
-    this.f.recycle();
+  /** Emits an instruction on the region's locals; true when it ended the block. */
+  private local(node: number, at: RegionInstruction): boolean {
+    const x = new JitContext(this.partsOf(node, at), this.flags);
+    if (setsFlagsOnCondition(at)) this.flags.settle();
+    const units = UNITS[x.row.unit] ?? 0;
+    if ((this.units & units) !== units) prelude(x);
+    this.units |= units;
+    this.run(x);
+    if (x.hasEnded) return true;
+    this.charge++;
+    if (x.hasStored) this.f.if(this.locals.isStale, () => this.leaveToAddress(nextOffset(at)));
+    return false;
   }
 
-  /** Emits instruction `i` of a block; true when it ended the block. */
-  private instruction(node: number, i: number): boolean {
-    const { f, locals, parts } = this;
-    const { instructions } = this.blocks[node];
-    const at = instructions[i];
-    const { row } = at.instruction;
-    const rest = instructions.length - i;
-    const x = new JitContext({
+  private run(x: InterpreterContext): void {
+    const { row } = x;
+    semanticOf(this.parts.semantics, row)!(x);
+  }
+
+  private partsOf(node: number, at: RegionInstruction): RegionParts {
+    const { f, locals, dirty, parts } = this;
+    return {
       f,
       runtime: parts.runtime,
       flow: parts.flow,
-      variant: variantOf(at.instruction, at.addressing),
       at,
       locals,
-      flags: this.flags,
-      // What $faultAt gives back is R.left; what was charged and not done is `rest`.
-      refund: rest - parts.leftOf(at.record),
-      exits: {
-        fault: (record, refund) => {
-          f.set(locals.budget, i32.add(locals.budget, c32(refund)));
-          this.leaveBy(LEAVE.fault, record);
-        },
-        enter: () => this.leaveBy(LEAVE.enter, 0),
-        pause: () => {
-          f.set(locals.budget, i32.add(locals.budget, c32(rest)));
-          this.leaveBy(LEAVE.sliceEnd, at.offset);
-        },
-        branch: (condition) => this.branch(node, condition),
-      },
-    });
-    prelude(x);
-    semanticOf(parts.semantics, row)(x);
-    if (x.hasEnded) return true;
-    if (x.hasStored) {
-      f.if(locals.isStale, () => {
-        f.set(locals.budget, i32.add(locals.budget, c32(rest - 1)));
-        this.leaveBy(LEAVE.enterAt, at.offset + at.instruction.length);
-      });
-    }
-    return false;
+      dirty,
+      ways: this.ways(node, at),
+    };
+  }
+
+  private ways(node: number, at: RegionInstruction): RegionWays {
+    return {
+      // $faultAt gives back the interpreter's charge, which nobody has made.
+      fault: () => this.leave('fault', at.record, this.charge + this.parts.leftOf(at.record)),
+      enter: () => this.leave('enter', undefined, this.charge + 1),
+      pause: () => this.leave('sliceEnd', at.offset),
+      branch: (condition) => this.branch(node, condition),
+    };
   }
 
   private branch(node: number, condition: I32 | undefined): void {
     const { end } = this.blocks[node];
     if (end.kind !== 'branch') throw new Error('a direct branch without a target');
+    this.charge++;
     if (!condition || end.next === undefined) {
       this.edge(node, end.taken);
       return;
     }
     const { taken, next } = end;
+    const before = this.save();
     this.f.if(
       condition,
       () => this.edge(node, taken),
-      () => this.edge(node, next),
+      () => {
+        this.restore(before);
+        this.edge(node, next);
+      },
     );
     this.f.unreachable();
   }
+
+  /** Emits an instruction on the state of the vCPU; true when it ended the block. */
+  private onState(at: RegionInstruction): boolean {
+    const { f, cpu, locals, dirty, flags, exits, parts } = this;
+    this.settle();
+    f.recycle();
+    this.storeAll();
+    exits.account();
+    // As the interpreter would have it that comes to this instruction.
+    f.store32(cpu, i32.sub(locals.budget, c32(parts.leftOf(at.record))), S.budget);
+    const x = new StateContext(this.partsOf(-1, at));
+    prelude(x);
+    this.units = 0;
+    this.run(x);
+    if (x.hasEnded) return true;
+    f.recycle();
+    this.charge = 1;
+    f.set(locals.accounted, locals.budget);
+    f.defer(() => locals.loadRegisters(cpu));
+    f.set(locals.tlb, i32.load(cpu, S.tlb));
+    dirty.general = 0;
+    dirty.isAny = false;
+    flags.reload();
+    const isStale = i32.ne(i32.load(cpu, S.codeGeneration), locals.generation);
+    f.if(isStale, () => this.leaveToAddress(nextOffset(at)));
+    return false;
+  }
+
+  private storeAll(): void {
+    const { f, cpu, locals, dirty, flags } = this;
+    if (dirty.isAny) f.defer(() => locals.storeRegisters(cpu, locals.written));
+    else locals.storeRegisters(cpu, dirty.general);
+    if (flags.isDirty) f.defer(() => locals.storeFlags(cpu));
+  }
 }
 
-function semanticOf(semantics: SemanticTable, row: Row): Semantic {
-  const semantic = semantics[row.name] ?? semantics[row.mnemonic];
-  if (!semantic) throw new Error(`${row.name} has no semantics`);
-  return semantic;
-}
-
-function variantOf(
-  instruction: Block['instructions'][number]['instruction'],
-  addressing: Variant['addressing'],
-): Variant {
-  const { row, opsize, lock, rep } = instruction;
-  const repeats = row.rep === 'none' ? 0 : row.rep === 'rep' && rep !== 0 ? 0xf3 : rep;
-  const size = row.opsizeRule === 'none' ? row.encoding.onlyOpsize || 4 : opsize;
-  return {
-    row,
-    opsize: size,
-    addressing,
-    lock: lock && addressing !== 'register',
-    rep: repeats,
-    wide: true,
-  };
-}
+const nextOffset = ({ offset, instruction }: RegionInstruction): number =>
+  offset + instruction.length;

@@ -1,13 +1,13 @@
 // Regions: the pieces of guest code that are compiled, one WebAssembly function each. A region is a
 // set of basic blocks of one physical page with one entry, found by following direct jumps from a
-// hot block. What leads out of it is an exit: other pages, indirect jumps, calls, instructions that
-// stay with the interpreter, code that has never been executed.
+// hot block. What leads out of it is an exit: other pages, indirect jumps and returns, code that has
+// never been executed.
 
 import { createInstruction, type Decoder } from '../../isa/decoder.ts';
 import { DecodeStatus, type Instruction } from '../../isa/instruction.ts';
-import type { Addressing } from '../context.ts';
+import { type Addressing, type SemanticTable, semanticOf } from '../context.ts';
 import { addressingOf } from '../handlers.ts';
-import { isCompilable } from './compilable.ts';
+import { goesOn } from './compilable.ts';
 
 /** Beyond this a region only takes longer to compile. */
 const REGION_INSTRUCTIONS_MAX = 400;
@@ -28,7 +28,7 @@ export interface RegionInstruction {
 export type BlockEnd =
   /** A conditional or unconditional direct jump, to page offsets. */
   | { readonly kind: 'branch'; readonly taken: number; readonly next: number | undefined }
-  /** The last instruction leaves by itself: RET, indirect jumps and calls. */
+  /** The last instruction leaves by itself: RET, indirect jumps and calls, far transfers. */
   | { readonly kind: 'leaves' }
   /** Control goes on at an offset of the page. */
   | { readonly kind: 'goes on'; readonly next: number };
@@ -61,9 +61,11 @@ export interface RegionPage {
 /** Finds regions. */
 export class RegionFinder {
   private readonly decoder: Decoder;
+  private readonly semantics: SemanticTable;
 
-  constructor(decoder: Decoder) {
+  constructor(decoder: Decoder, semantics: SemanticTable) {
     this.decoder = decoder;
+    this.semantics = semantics;
   }
 
   /** The region entered at `entry`, or undefined when compiling it would gain nothing. */
@@ -113,7 +115,7 @@ export class RegionFinder {
     }
   }
 
-  /** The instruction at an offset, if it has been executed before and can be compiled. */
+  /** The instruction at an offset, if it has been decoded before. */
   private instruction(page: RegionPage, offset: number): RegionInstruction | undefined {
     if (offset < 0 || offset >= PAGE_BYTES) return undefined;
     const record = page.recordAt(offset);
@@ -122,10 +124,8 @@ export class RegionFinder {
     const instruction = createInstruction();
     const limit = host + PAGE_BYTES;
     const status = this.decoder.decode(bytes, host + offset, limit, 8, instruction);
-    if (status !== DecodeStatus.ok) return undefined;
-    const addressing = addressingOf(instruction);
-    if (addressing === 'checked' || !isCompilable(instruction)) return undefined;
-    return { instruction, addressing, offset, record };
+    if (status !== DecodeStatus.ok || !semanticOf(this.semantics, instruction.row)) return undefined;
+    return { instruction, addressing: addressingOf(instruction), offset, record };
   }
 }
 
@@ -133,7 +133,7 @@ export class RegionFinder {
 function endOf({ instruction, offset }: RegionInstruction, next: number): BlockEnd {
   const { row, immLo, length } = instruction;
   const direct = row.operands.some((operand) => operand.type === 'rel8' || operand.type === 'relz');
-  if (!direct) return { kind: 'leaves' };
+  if (!direct) return goesOn(row) ? { kind: 'goes on', next } : { kind: 'leaves' };
   const taken = offset + length + immLo;
   const conditional = row.mnemonic !== 'jmp' && row.mnemonic !== 'call';
   return { kind: 'branch', taken, next: conditional ? next : undefined };

@@ -1,0 +1,85 @@
+// What a region keeps in locals while it runs, instead of in the state of the vCPU.
+
+import type { I32, Local } from '../../wasm/expr.ts';
+import { i64 } from '../../wasm/expr.ts';
+import type { FunctionBuilder } from '../../wasm/function.ts';
+import { gprSlot, S } from '../state.ts';
+
+const REGISTERS = 16;
+
+/** The locals of a region that outlive an instruction. */
+export class RegionLocals {
+  readonly flagResult: Local<'i64'>;
+  readonly flagCarry: Local<'i64'>;
+  /** True once anything in the region reads or writes the flag words. */
+  usesFlags = false;
+  /** Instructions left in the slice, and what that was when they were last accounted for. */
+  readonly budget: Local<'i32'>;
+  readonly accounted: Local<'i32'>;
+  readonly tlb: Local<'i32'>;
+  readonly ripBase: Local<'i64'>;
+  /** S.codeGeneration at entry, and whether a store has changed it since. */
+  readonly generation: Local<'i32'>;
+  readonly isStale: Local<'i32'>;
+  /** What an exit takes along: a record, an offset in the page, or where to go on. */
+  readonly argument: Local<'i32'>;
+  readonly target: Local<'i64'>;
+  private readonly f: FunctionBuilder;
+  private readonly general: (Local<'i64'> | undefined)[] = Array(REGISTERS).fill(undefined);
+  private readonly generalIndices = new Set<number>();
+  /** General registers that anything in the region writes, as bits. */
+  written = 0;
+
+  constructor(f: FunctionBuilder) {
+    this.f = f;
+    this.flagResult = f.keep('i64');
+    this.flagCarry = f.keep('i64');
+    this.budget = f.keep('i32');
+    this.accounted = f.keep('i32');
+    this.tlb = f.keep('i32');
+    this.ripBase = f.keep('i64');
+    this.generation = f.keep('i32');
+    this.isStale = f.keep('i32');
+    this.argument = f.keep('i32');
+    this.target = f.keep('i64');
+  }
+
+  /** The local of general register `n`. */
+  gpr(n: number): Local<'i64'> {
+    const known = this.general[n];
+    if (known) return known;
+    const local = this.f.keep('i64');
+    this.general[n] = local;
+    this.generalIndices.add(local.index);
+    return local;
+  }
+
+  /** True for the local of a general register, which instructions change. */
+  isGeneral(local: Local): boolean {
+    return this.generalIndices.has(local.index);
+  }
+
+  /** Takes all registers in use from the state. Emit it when the region is complete. */
+  loadRegisters(cpu: I32): void {
+    for (const [n, local] of this.general.entries()) {
+      if (local) this.f.set(local, i64.load(cpu, gprSlot(n)));
+    }
+    if (!this.usesFlags) return;
+    this.f.set(this.flagResult, i64.load(cpu, S.flagResult));
+    this.f.set(this.flagCarry, i64.load(cpu, S.flagCarry));
+  }
+
+  /** Puts the registers given as bits into the state. */
+  storeRegisters(cpu: I32, registers: number): void {
+    for (let n = 0; n < REGISTERS; n++) {
+      if (registers & (1 << n)) this.f.store64(cpu, this.gpr(n), gprSlot(n));
+    }
+  }
+
+  /** Puts the flag words into the state. Emit it when the region is complete. */
+  storeFlags(cpu: I32): void {
+    if (!this.usesFlags) return;
+    this.f.store64(cpu, this.flagResult, S.flagResult);
+    this.f.store64(cpu, this.flagCarry, S.flagCarry);
+  }
+}
