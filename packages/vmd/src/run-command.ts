@@ -3,9 +3,10 @@
 
 import { constants } from 'node:os';
 import { VmmError } from 'vmm';
-import { type RunOutcome, type RunStatistics, type RunVm, Terminal } from 'vmm-node';
+import { type RunOutcome, type RunVm, Terminal } from 'vmm-node';
 import type { Command } from './command-table.ts';
 import { RUN_OPTIONS, runArguments } from './run-arguments.ts';
+import { statisticsText } from './run-statistics.ts';
 
 /** What a command may use of the process around it. */
 export interface Environment {
@@ -73,24 +74,4 @@ function report(
   } else if (environment.verbose) {
     environment.say(`The run ended: ${outcome.kind}.`);
   }
-}
-
-/** What -v prints at the end. */
-export function statisticsText(statistics: RunStatistics): string {
-  const { instructions, seconds, idleSeconds, tlbMisses } = statistics;
-  const busy = seconds - idleSeconds;
-  const mips = busy > 0 ? instructions / busy / 1e6 : 0;
-  const rows: [string, string][] = [
-    ['instructions', String(instructions)],
-    ['seconds', `${seconds.toFixed(3)} (${idleSeconds.toFixed(3)} idle)`],
-    ['MIPS', mips.toFixed(1)],
-    ['TLB misses', String(tlbMisses)],
-  ];
-  const kinds = { exit: statistics.exits, fault: statistics.faults };
-  for (const [kind, counts] of Object.entries(kinds)) {
-    const sorted = Object.entries(counts).sort((a, b) => b[1] - a[1]);
-    for (const [name, count] of sorted) rows.push([`${kind} ${name}`, String(count)]);
-  }
-  const width = Math.max(...rows.map(([label]) => label.length));
-  return rows.map(([label, text]) => `${label.padEnd(width)}  ${text}\n`).join('');
 }

@@ -2,6 +2,7 @@
 export { reasonOf } from './errors.ts';
 export { FileBlock, openFileBlock } from './file-block.ts';
 export type {
+  CompilerStatistics,
   EngineName,
   RunConsole,
   RunDisk,

@@ -1,7 +1,7 @@
 // What it takes to run one virtual machine in this process, and how such a run ends. The exit
 // statuses are those of vmctl(8), "run".
 
-import type { JitMode } from 'vmm';
+import type { GapStatistics, JitMode, JitStatistics } from 'vmm';
 
 /** A file loaded beside the kernel: Linux's initrd, or a Multiboot module. */
 export interface RunModule {
@@ -63,6 +63,12 @@ export interface RunOptions {
   readonly stop: AbortSignal;
 }
 
+/** What the compiler of guest code did in a run. */
+export interface CompilerStatistics extends JitStatistics {
+  /** Guest instructions that compiled code executed. */
+  readonly executed: number;
+}
+
 /** What a run counted. */
 export interface RunStatistics {
   /** Guest instructions executed. */
@@ -72,6 +78,10 @@ export interface RunStatistics {
   /** The part of {@link seconds} in which the processor was halted. */
   readonly idleSeconds: number;
   readonly tlbMisses: number;
+  /** What the compiler did; absent when it was off. */
+  readonly compiler?: CompilerStatistics;
+  /** How long the guest was left alone at once; classes as in GAP_CLASSES_MS of vmm. */
+  readonly gaps: GapStatistics;
   /** Exits from the processor, by reason. */
   readonly exits: Readonly<Record<string, number>>;
   /** Exceptions delivered to the guest, by name. */

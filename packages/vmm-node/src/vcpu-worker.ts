@@ -14,6 +14,7 @@ import {
   type SoftVcpu,
   VmmError,
 } from 'vmm';
+import { type CompileLink, RemoteCompiler } from './compile-service.ts';
 import { HostClock, HostEntropy } from './host-capabilities.ts';
 import type { RunModule } from './run-options.ts';
 import {
@@ -41,6 +42,8 @@ export interface VcpuWorkerData {
   readonly devices: readonly DeviceDescription[];
   readonly nics: number;
   readonly jit: JitMode;
+  /** What compiles in another thread. */
+  readonly compiler: CompileLink | undefined;
   readonly exitPort: boolean;
   readonly noReboot: boolean;
 }
@@ -180,7 +183,13 @@ function main(data: VcpuWorkerData): void {
   const entropy = new HostEntropy();
   const host = new VcpuHost(data, clock);
   const { engine, vcpu } = watchedEngine(
-    new SoftEngine({ clock, entropy, codeBytes: CODE_BYTES, jit: data.jit }),
+    new SoftEngine({
+      clock,
+      entropy,
+      codeBytes: CODE_BYTES,
+      jit: data.jit,
+      ...(data.compiler && { service: new RemoteCompiler(data.compiler) }),
+    }),
   );
   const devices = data.devices.map((it, index) => remoteDevice(it, host.backends[index]));
   try {

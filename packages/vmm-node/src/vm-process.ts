@@ -18,6 +18,7 @@ import {
   virtioBlk,
   virtioNet,
 } from 'vmm';
+import { type CompileLink, startCompiler } from './compile-service.ts';
 import { ConsolePump } from './console-pump.ts';
 import { type FileBlock, openFileBlock } from './file-block.ts';
 import type { RunEnd, RunOptions, RunOutcome, RunStatistics } from './run-options.ts';
@@ -129,7 +130,8 @@ class VmProcess {
     const ended = new Promise<WorkerEnd>((resolve) => {
       this.settle = resolve;
     });
-    const worker = this.startWorker();
+    const compiler = this.options.jit === 'on' ? startCompiler(this.memory) : undefined;
+    const worker = this.startWorker(compiler?.link);
     const onStop = (): void => this.stop('left');
     stop.addEventListener('abort', onStop);
     if (stop.aborted) onStop();
@@ -140,14 +142,14 @@ class VmProcess {
     stop.removeEventListener('abort', onStop);
     clearTimeout(timer);
     clearTimeout(this.overdue);
-    await worker.terminate();
+    await Promise.all([worker.terminate(), compiler?.worker.terminate()]);
     await this.console.finish(this.stopReason === undefined ? Infinity : STOP_MS_MAX);
     await Promise.all(this.servers.map((server) => server.quiesce()));
     this.port.close();
     return this.outcome(end);
   }
 
-  private startWorker(): Worker {
+  private startWorker(compiler: CompileLink | undefined): Worker {
     const { options } = this;
     const data: VcpuWorkerData = {
       name: options.name,
@@ -163,12 +165,13 @@ class VmProcess {
       devices: this.servers.map((server) => server.description),
       nics: this.nics,
       jit: options.jit,
+      compiler,
       exitPort: options.exitPort,
       noReboot: options.noReboot,
     };
     const worker = new Worker(new URL('./vcpu-worker.js', import.meta.url), {
       workerData: data,
-      transferList: [this.workerPort],
+      transferList: compiler ? [this.workerPort, compiler.port] : [this.workerPort],
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     });
     this.port.on('message', (message: VcpuMessage) => this.receive(message));
@@ -279,6 +282,8 @@ function runStatistics({ machine, processor, ranNs }: WorkerStatistics): RunStat
     seconds: ranNs / 1e9,
     idleSeconds: machine.idleNs / 1e9,
     tlbMisses: processor.tlbMisses,
+    ...(processor.jit && { compiler: { ...processor.jit, executed: processor.compiled } }),
+    gaps: machine.gaps,
     exits: Object.fromEntries(Object.entries(machine.exits).filter(([, count]) => count > 0)),
     faults: processor.faults,
   };

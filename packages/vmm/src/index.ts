@@ -5,6 +5,12 @@ export type { Errno } from './base/errors.ts';
 export { VmmError } from './base/errors.ts';
 export type { GuestMemory } from './bus/guest-memory.ts';
 export type { JitMode, JitStatistics } from './cpu/jit/jit.ts';
+export type {
+  CompiledBatch,
+  RegionFactory,
+  RegionRequest,
+  RegionService,
+} from './cpu/jit/region-factory.ts';
 export type { BlockBackend } from './devices/block-backend.ts';
 export type { NetBackend } from './devices/net-backend.ts';
 export type { SerialPeer } from './devices/ns8250.ts';
@@ -27,6 +33,8 @@ export type {
   MachineStatistics,
 } from './machine/machine.ts';
 export { Machine } from './machine/machine.ts';
+export type { GapStatistics } from './machine/run-gaps.ts';
+export { GAP_CLASSES_MS } from './machine/run-gaps.ts';
 export type { VmmOptions } from './vmm/device.ts';
 export { openVmm, VmmDevice } from './vmm/device.ts';
 export type { Engine } from './vmm/engine.ts';
@@ -73,7 +81,7 @@ export {
   VM_RWREGS_SREGS,
 } from './vmm/registers.ts';
 export type { SoftEngineOptions, SoftStatistics } from './vmm/soft-engine.ts';
-export { SoftEngine, SoftVcpu } from './vmm/soft-engine.ts';
+export { regionFactory, SoftEngine, SoftVcpu } from './vmm/soft-engine.ts';
 export type {
   VmCreateParams,
   VmExit,

@@ -96,6 +96,11 @@ export class CodeCache {
     return this.next - this.arena.base;
   }
 
+  /** Records below this address are complete, and stay as they are until they turn stale. */
+  get end(): number {
+    return this.next;
+  }
+
   private hasRoom(bytes: number): boolean {
     if (this.next + bytes <= this.arena.base + this.arena.bytes) return true;
     this.flush();

@@ -7,34 +7,28 @@
 import { Decoder } from '../isa/decoder.ts';
 import type { Feature } from '../isa/row.ts';
 import { c32, type Fn } from '../wasm/expr.ts';
-import { ModuleBuilder } from '../wasm/module.ts';
-import { branch } from './branch.ts';
+import type { ModuleBuilder } from '../wasm/module.ts';
 import { type Arena, CodeCache, type SpecialPlaces } from './code-cache.ts';
-import { defineCodeWritten } from './code-page.ts';
-import type { SemanticTable } from './context.ts';
-import { decimal } from './decimal.ts';
 import {
   type DecodeHost,
   type Flow,
-  FlowBuilder,
+  type FlowBuilder,
   HANDLER_PARAMS,
   REGION_PLACE,
   type SpecialHandler,
 } from './flow.ts';
 import { defineHandlers, type HandlerIndex } from './handlers.ts';
-import { integerArithmetic } from './integer-arithmetic.ts';
-import { integerShift } from './integer-shift.ts';
-import { defineIntegerRuntime } from './integer-wide.ts';
-import { eachFunction, exportName, Jit, type JitMode, REGION_SLOTS } from './jit/jit.ts';
-import { RegionFinder } from './jit/region.ts';
-import { defineMmu, type Mmu } from './mmu.ts';
-import { move } from './move.ts';
+import { Jit, type JitMode, REGION_SLOTS } from './jit/jit.ts';
+import {
+  eachFunction,
+  exportName,
+  RegionFactory,
+  type RegionService,
+} from './jit/region-factory.ts';
+import type { Mmu } from './mmu.ts';
 import type { PhysicalMap } from './physical-map.ts';
-import type { HostRuntime, Runtime } from './runtime.ts';
+import { ProcessorFunctions } from './processor-functions.ts';
 import { S, VECTOR } from './state.ts';
-import { strings } from './strings.ts';
-import { defineSystem, systemSemantics } from './system-runtime.ts';
-import { defineVector, vectorSemantics } from './vector-runtime.ts';
 
 /** What a vCPU needs of its host while it runs. */
 export interface ProcessorHost {
@@ -74,13 +68,6 @@ export interface ProcessorExports {
   updateModes(cpu: number): void;
 }
 
-interface Imports {
-  readonly host: HostRuntime;
-  readonly decode: DecodeHost;
-  readonly invalidate: Fn<'void'>;
-  readonly hot: Fn<'void'>;
-}
-
 /** The compiled processor. */
 export class ProcessorModule {
   readonly module: WebAssembly.Module;
@@ -88,40 +75,17 @@ export class ProcessorModule {
   readonly special: SpecialPlaces;
   readonly decoder: Decoder;
   private readonly tableSize: number;
-  private readonly runtime: Runtime;
-  private readonly flow: Flow;
-  private readonly semantics: SemanticTable;
+  private readonly functions: ProcessorFunctions;
 
   /** `features`: the instruction sets that exist; see isa/row.ts. */
   constructor(features: Iterable<Feature>) {
-    const m = new ModuleBuilder();
-    m.importMemory('env', 'memory', 1, 65536);
-    const table = m.importTable('env', 'table', 1);
-    const imports = declareImports(m);
-    const flowBuilder = new FlowBuilder(m, table, imports.hot);
-    const { flow } = flowBuilder;
-    this.flow = flow;
-    this.semantics = allSemantics();
-    const codeWritten = defineCodeWritten(m, imports.invalidate);
-    const mmu = defineMmu(m, codeWritten);
-    const integer = defineIntegerRuntime(m);
-    const system = defineSystem(m, mmu, imports.host);
-    const vector = defineVector(m, mmu);
-    flowBuilder.define(mmu, system.deliver, imports.decode);
-    const runtime: Runtime = {
-      module: m,
-      memory: mmu,
-      flow,
-      system,
-      integer,
-      host: imports.host,
-      ...vector,
-    };
-    this.runtime = runtime;
-    this.handlers = defineHandlers(m, runtime, flow, this.semantics);
-    this.special = this.defineSpecial(m, flowBuilder, flow, imports.decode);
-    this.exportAll(m, flow, mmu, system);
-    m.export('fetchPage', flowBuilder.fetchPage!);
+    const functions = new ProcessorFunctions();
+    this.functions = functions;
+    const { module: m, runtime, flow, semantics } = functions;
+    this.handlers = defineHandlers(m, runtime, flow, semantics);
+    this.special = this.defineSpecial(m, functions.flowBuilder, flow, functions.decode);
+    this.exportAll(m, flow, functions.mmu, functions.system);
+    m.export('fetchPage', functions.flowBuilder.fetchPage!);
     this.tableSize = m.elementCount;
     this.module = new WebAssembly.Module(m.encode());
     this.decoder = new Decoder(features);
@@ -156,7 +120,7 @@ export class ProcessorModule {
     m: ModuleBuilder,
     flow: Flow,
     mmu: Mmu,
-    system: ReturnType<typeof defineSystem>,
+    system: ProcessorFunctions['system'],
   ): void {
     m.export('enter', flow.enter);
     const runRecord = m.function('runRecord', HANDLER_PARAMS, 'void', (f) => {
@@ -165,7 +129,7 @@ export class ProcessorModule {
     m.export('runRecord', runRecord);
     // Compiled code calls any of these, each under a name of its own.
     const exported = new Set<number>();
-    eachFunction([this.runtime, flow], (fn) => {
+    eachFunction([this.functions.runtime, flow], (fn) => {
       if (exported.has(fn.index)) return;
       exported.add(fn.index);
       m.export(exportName(fn), fn);
@@ -189,6 +153,7 @@ export class ProcessorModule {
     arena: Arena;
     host: ProcessorHost;
     jit: JitMode;
+    service: RegionService | undefined;
   }): { exports: ProcessorExports; cache: CodeCache; jit: Jit } {
     const { cpu, memory, map, codeMap, arena, host } = options;
     const { decoder, handlers, special } = this;
@@ -210,39 +175,13 @@ export class ProcessorModule {
       table,
       cache,
       map,
-      finder: new RegionFinder(decoder, this.semantics),
-      runtime: this.runtime,
-      flow: this.flow,
-      semantics: this.semantics,
-      exports: instance.exports,
+      exports: instance.exports as Record<string, never>,
+      local: () => new RegionFactory(this.functions, decoder, memory),
+      service: options.service,
       now: () => host.now() / 1e6,
     });
     return { exports: instance.exports as unknown as ProcessorExports, cache, jit };
   }
-}
-
-function declareImports(m: ModuleBuilder): Imports {
-  const declare = <R extends 'i32' | 'f64' | 'void'>(
-    name: string,
-    count: number,
-    result: R,
-  ): Fn<R> => m.importFunction('host', name, Array<'i32'>(count).fill('i32'), result);
-  return {
-    host: {
-      now: declare('now', 0, 'f64'),
-      random: declare('random', 0, 'i32'),
-      cpuid: declare('cpuid', 1, 'void'),
-      readMsr: declare('readMsr', 2, 'i32'),
-      writeMsr: declare('writeMsr', 2, 'i32'),
-    },
-    decode: {
-      decode: declare('decode', 3, 'i32'),
-      newCodePage: declare('newCodePage', 3, 'i32'),
-      decodeCrossing: declare('decodeCrossing', 3, 'void'),
-    },
-    invalidate: declare('invalidate', 2, 'void'),
-    hot: declare('hot', 2, 'void'),
-  };
 }
 
 function hostFunctions(
@@ -280,18 +219,5 @@ function hostFunctions(
       cache.invalidate(page);
       return undefined;
     },
-  };
-}
-
-function allSemantics(): SemanticTable {
-  return {
-    ...integerArithmetic,
-    ...integerShift,
-    ...move,
-    ...branch,
-    ...strings,
-    ...decimal,
-    ...systemSemantics,
-    ...vectorSemantics,
   };
 }

@@ -224,7 +224,9 @@ export const FETCH_SUPERVISOR: number = TLB_SUPERVISOR_AC + TLB_ENTRIES * TLB_EN
 export const FETCH_USER: number = FETCH_SUPERVISOR + FETCH_ENTRIES * FETCH_ENTRY_BYTES;
 /** How often blocks were entered: i32 counters, shared by records that hash alike. */
 export const HEAT: number = FETCH_USER + FETCH_ENTRIES * FETCH_ENTRY_BYTES;
-export const HEAT_ENTRIES = 16384;
+export const HEAT_ENTRIES = 65536;
+/** Offset from {@link HEAT} of the counter of a block, which starts at `record`. */
+export const heatSlot = (record: number): number => (record >>> 3) & ((HEAT_ENTRIES - 1) << 2);
 /** Bytes of a vCPU's state, all of the above. */
 export const STATE_BYTES: number = HEAT + HEAT_ENTRIES * 4;
 

@@ -30,6 +30,7 @@ import type { BootModule, KernelImage } from './boot/image.ts';
 import { bootRegisters } from './boot-registers.ts';
 import { type GuestRam, ramRanges } from './guest-ram.ts';
 import { Pc } from './pc.ts';
+import { type GapStatistics, RunGaps } from './run-gaps.ts';
 
 /** What the thread that runs a machine does for it. */
 export interface MachineHost {
@@ -91,6 +92,8 @@ export interface MachineStatistics {
   readonly exits: Readonly<Record<ExitKind, number>>;
   /** Time in which the processor was halted, in nanoseconds. */
   readonly idleNs: number;
+  /** Times from one look at the timers to the next, but for those that it was halted. */
+  readonly gaps: GapStatistics;
 }
 
 function noExits(): Record<ExitKind, number> {
@@ -115,6 +118,9 @@ export class Machine {
   private readonly exits = noExits();
   private readonly wide = new Uint32Array(2);
   private idleNs = 0;
+  private readonly gaps = new RunGaps();
+  /** When the processor was last set going; 0 after it was halted. */
+  private ranNs = 0;
   /** The level that the monitor was told last. */
   private interruptLine = false;
   /** The processor waits for an interrupt. */
@@ -175,7 +181,7 @@ export class Machine {
   }
 
   get statistics(): MachineStatistics {
-    return { exits: { ...this.exits }, idleNs: this.idleNs };
+    return { exits: { ...this.exits }, idleNs: this.idleNs, gaps: this.gaps.statistics };
   }
 
   private boot(): void {
@@ -196,6 +202,7 @@ export class Machine {
     const { clock, host } = this.options;
     const { timers, interrupts } = this.pc;
     const nowNs = clock.now();
+    if (this.ranNs !== 0) this.gaps.count(nowNs - this.ranNs);
     timers.run(nowNs);
     if (host.poll(nowNs)) {
       this.end = { kind: 'stopped' };
@@ -204,9 +211,11 @@ export class Machine {
     if (this.halted && !interrupts.pending()) {
       host.idle(timers.next());
       this.idleNs += clock.now() - nowNs;
+      this.ranNs = 0;
       return;
     }
     this.halted = false;
+    this.ranNs = nowNs;
     this.offerInterrupt();
     try {
       this.device.run(this.params);

@@ -10,8 +10,10 @@ import type { CodeCache } from '../cpu/code-cache.ts';
 import { CR4_OSXSAVE } from '../cpu/control-bits.ts';
 import { DELIVERY } from '../cpu/events.ts';
 import type { Jit, JitMode, JitStatistics } from '../cpu/jit/jit.ts';
+import { RegionFactory, type RegionService } from '../cpu/jit/region-factory.ts';
 import { LEAF_ENTRIES, PAGE, PhysicalMap, ROOT_ENTRIES } from '../cpu/physical-map.ts';
 import { type ProcessorExports, type ProcessorHost, ProcessorModule } from '../cpu/processor.ts';
+import { ProcessorFunctions } from '../cpu/processor-functions.ts';
 import {
   EVENT,
   EXIT,
@@ -26,6 +28,7 @@ import {
   STATE_BYTES,
   VECTOR,
 } from '../cpu/state.ts';
+import { Decoder } from '../isa/decoder.ts';
 import { IF } from '../isa/flags.ts';
 import type { Feature } from '../isa/row.ts';
 import { cpuid } from './cpuid.ts';
@@ -75,12 +78,16 @@ export interface SoftEngineOptions {
   readonly codeBytes?: number;
   /** When guest code is compiled to WebAssembly; `off` unless given. */
   readonly jit?: JitMode;
+  /** Compiles in another thread; without it the vCPU's own thread does. See {@link regionFactory}. */
+  readonly service?: RegionService;
 }
 
 /** Statistics of one vCPU since its creation. */
 export interface SoftStatistics {
   /** Instructions retired, exactly. */
   readonly instructions: number;
+  /** Those of them that compiled code retired. */
+  readonly compiled: number;
   readonly tlbMisses: number;
   readonly exceptions: number;
   /** Those exceptions by name: `#PF` and so on. */
@@ -142,6 +149,10 @@ export const SOFT_FEATURES: readonly Feature[] = [
   'clflushopt',
 ];
 
+/** What the thread behind a {@link RegionService} compiles with. */
+export const regionFactory = (memory: WebAssembly.Memory): RegionFactory =>
+  new RegionFactory(new ProcessorFunctions(), new Decoder(SOFT_FEATURES), memory);
+
 /** A vCPU on the software processor. */
 export class SoftVcpu implements EngineVcpu {
   readonly exit: EngineExit = emptyEngineExit();
@@ -158,6 +169,7 @@ export class SoftVcpu implements EngineVcpu {
   private cache: CodeCache | undefined;
   private cpu: ProcessorExports | undefined;
   private retired = 0;
+  private compiled = 0;
   /** Registers or protections were changed from outside: derive everything anew before running. */
   private stale = true;
   /** Instructions retired before the MMIO access that is being answered. */
@@ -168,6 +180,7 @@ export class SoftVcpu implements EngineVcpu {
   private stepper: Stepper | undefined;
   private jit: Jit | undefined;
   private readonly jitMode: JitMode;
+  private readonly service: RegionService | undefined;
 
   constructor(vm: EngineVm, engine: SoftEngine, options: SoftEngineOptions) {
     this.vm = vm;
@@ -176,12 +189,14 @@ export class SoftVcpu implements EngineVcpu {
     this.entropy = options.entropy;
     this.codeBytes = options.codeBytes ?? 64 << 20;
     this.jitMode = options.jit ?? 'off';
+    this.service = options.service;
   }
 
   /** Counters for `vmctl run -v` and benchmarks. */
   get statistics(): SoftStatistics {
     return {
       instructions: this.retired,
+      compiled: this.compiled,
       tlbMisses: this.get64(S.tlbMisses),
       exceptions: this.get64(S.exceptions),
       faults: this.faults(),
@@ -189,7 +204,7 @@ export class SoftVcpu implements EngineVcpu {
       codeBytes: this.cache?.bytesUsed ?? 0,
       codeFlushes: this.cache?.flushes ?? 0,
       codeInvalidations: this.cache?.invalidations ?? 0,
-      jit: this.jit?.statistics,
+      jit: this.jitMode === 'off' ? undefined : this.jit?.statistics,
     };
   }
 
@@ -256,6 +271,7 @@ export class SoftVcpu implements EngineVcpu {
       arena: { base: next, bytes: end - next },
       host: this.host(),
       jit: this.jitMode,
+      service: this.service,
     });
     this.map = map;
     this.cache = cache;
@@ -380,7 +396,9 @@ export class SoftVcpu implements EngineVcpu {
       } else {
         this.set32(S.exit, EXIT.none);
         this.set32(S.budget, left);
+        this.set32(S.compiled, 0);
         cpu.enter(this.base);
+        this.compiled += this.get32(S.compiled);
       }
       // Exceptions take of the slice too, and are no instructions.
       const done = (before - this.get32(S.budget) - this.get32(S.exceptions)) | 0;

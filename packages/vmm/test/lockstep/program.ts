@@ -69,8 +69,7 @@ const material = rows.filter(
 );
 /** Mostly end in a fault. */
 const RARE = /^(i?div|ldmxcsr)$/;
-const compiled = (row: Row): boolean =>
-  isLocalRow(row) && !BY_HAND.has(row.mnemonic);
+const compiled = (row: Row): boolean => isLocalRow(row) && !BY_HAND.has(row.mnemonic);
 const MATERIAL = {
   integer: material.filter((row) => row.unit === 'integer' && compiled(row)),
   sse: material.filter(

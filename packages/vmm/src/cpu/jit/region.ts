@@ -10,8 +10,8 @@ import { addressingOf } from '../handlers.ts';
 import { goesOn } from './compilable.ts';
 
 /** Beyond this a region only takes longer to compile. */
-const REGION_INSTRUCTIONS_MAX = 400;
-const REGION_BLOCKS_MAX = 64;
+const REGION_INSTRUCTIONS_MAX = 200;
+const REGION_BLOCKS_MAX = 48;
 const PAGE_BYTES = 4096;
 
 /** An instruction of a region. */
@@ -56,6 +56,8 @@ export interface RegionPage {
   readonly host: number;
   /** The record decoded at an offset of the page, or 0. */
   recordAt(offset: number): number;
+  /** Whether the block that starts at a record is executed often enough to follow a path into it. */
+  isWarm(record: number): boolean;
 }
 
 /** Finds regions. */
@@ -75,6 +77,7 @@ export class RegionFinder {
     let room = REGION_INSTRUCTIONS_MAX;
     for (let offset = pending.shift(); offset !== undefined; offset = pending.shift()) {
       if (blocks.has(offset) || blocks.size >= REGION_BLOCKS_MAX || room <= 0) continue;
+      if (offset !== entry && !isWorthwhile(page, offset)) continue;
       const block = this.block(page, offset, room, blocks);
       if (block.instructions.length === 0) continue;
       blocks.set(offset, block);
@@ -124,9 +127,15 @@ export class RegionFinder {
     const instruction = createInstruction();
     const limit = host + PAGE_BYTES;
     const status = this.decoder.decode(bytes, host + offset, limit, 8, instruction);
-    if (status !== DecodeStatus.ok || !semanticOf(this.semantics, instruction.row)) return undefined;
+    if (status !== DecodeStatus.ok || !semanticOf(this.semantics, instruction.row))
+      return undefined;
     return { instruction, addressing: addressingOf(instruction), offset, record };
   }
+}
+
+function isWorthwhile(page: RegionPage, offset: number): boolean {
+  const record = offset >= 0 && offset < PAGE_BYTES ? page.recordAt(offset) : 0;
+  return record !== 0 && page.isWarm(record);
 }
 
 /** The end of a block whose last instruction is a transfer of control. */

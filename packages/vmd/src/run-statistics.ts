@@ -1,0 +1,50 @@
+// What "vmctl run -v" prints when the run has ended.
+
+import { GAP_CLASSES_MS, type GapStatistics } from 'vmm';
+import type { CompilerStatistics, RunStatistics } from 'vmm-node';
+
+type Rows = [label: string, text: string][];
+
+/** The figures of a run, a line each. */
+export function statisticsText(statistics: RunStatistics): string {
+  const { instructions, seconds, idleSeconds, tlbMisses, compiler, gaps } = statistics;
+  const busy = seconds - idleSeconds;
+  const mips = busy > 0 ? instructions / busy / 1e6 : 0;
+  const rows: Rows = [
+    ['instructions', String(instructions)],
+    ['seconds', `${seconds.toFixed(3)} (${idleSeconds.toFixed(3)} idle)`],
+    ['MIPS', mips.toFixed(1)],
+    ...(compiler ? compilerRows(compiler, instructions) : []),
+    ['TLB misses', String(tlbMisses)],
+    ...gapRows(gaps),
+    ...countRows('exit', statistics.exits),
+    ...countRows('fault', statistics.faults),
+  ];
+  const width = Math.max(...rows.map(([label]) => label.length));
+  return rows.map(([label, text]) => `${label.padEnd(width)}  ${text}\n`).join('');
+}
+
+function compilerRows(compiler: CompilerStatistics, instructions: number): Rows {
+  const { executed, regions, modules, dropped, bytes, milliseconds } = compiler;
+  const share = instructions > 0 ? (100 * executed) / instructions : 0;
+  return [
+    ['compiled', `${executed} executed (${share.toFixed(1)} %)`],
+    ['regions', `${regions} in ${modules} modules, ${dropped} dropped`],
+    ['compiler input', `${compiler.instructions} instructions`],
+    ['compiler output', `${bytes} bytes`],
+    ['compiler ms', `${milliseconds.toFixed(0)} of the processor's thread`],
+  ];
+}
+
+/** Gaps between two looks at the machine's timers: how many were shorter than each limit. */
+function gapRows({ counts, longestNs }: GapStatistics): Rows {
+  const rows: Rows = GAP_CLASSES_MS.map((ms, i) => [`gap < ${ms} ms`, String(counts[i])]);
+  rows.push(['gap longer', String(counts[GAP_CLASSES_MS.length])]);
+  rows.push(['gap longest', `${(longestNs / 1e6).toFixed(1)} ms`]);
+  return rows;
+}
+
+function countRows(kind: string, counts: Readonly<Record<string, number>>): Rows {
+  const sorted = Object.entries(counts).sort((a, b) => b[1] - a[1]);
+  return sorted.map(([name, count]) => [`${kind} ${name}`, String(count)]);
+}

@@ -1,0 +1,73 @@
+// Compiling in another thread. Requests and batches are messages; a count of batches in shared memory
+// tells the processor's thread, which must not spend time on asking, that there is one.
+
+import {
+  MessageChannel,
+  type MessagePort,
+  receiveMessageOnPort,
+  Worker,
+} from 'node:worker_threads';
+import type { CompiledBatch, RegionRequest, RegionService } from 'vmm';
+
+/** The processor's end of the connection. */
+export interface CompileLink {
+  readonly port: MessagePort;
+  /** i32: batches posted so far. */
+  readonly posted: SharedArrayBuffer;
+}
+
+/** What the compiling thread starts with: its end, and the memory of the machine. */
+export interface CompileWorkerData extends CompileLink {
+  readonly memory: WebAssembly.Memory;
+}
+
+/**
+ * Starts a thread that compiles for a machine. Pass `link`, with its port in the transfer list, to
+ * the processor's thread.
+ */
+export function startCompiler(memory: WebAssembly.Memory): { worker: Worker; link: CompileLink } {
+  const { port1, port2 } = new MessageChannel();
+  const posted = new SharedArrayBuffer(4);
+  const data: CompileWorkerData = { memory, posted, port: port2 };
+  const worker = new Worker(new URL('./compile-worker.js', import.meta.url), {
+    workerData: data,
+    transferList: [port2],
+  });
+  return { worker, link: { port: port1, posted } };
+}
+
+/** Answers requests, in the compiling thread. */
+export function serveRequests(
+  { port, posted }: CompileLink,
+  build: (request: RegionRequest) => CompiledBatch,
+): void {
+  const count = new Int32Array(posted);
+  port.on('message', (request: RegionRequest) => {
+    port.postMessage(build(request));
+    Atomics.add(count, 0, 1);
+  });
+}
+
+/** The compiling thread as the processor's thread sees it. */
+export class RemoteCompiler implements RegionService {
+  private readonly port: MessagePort;
+  private readonly posted: Int32Array;
+  private taken = 0;
+
+  constructor({ port, posted }: CompileLink) {
+    this.port = port;
+    this.posted = new Int32Array(posted);
+  }
+
+  request(request: RegionRequest): void {
+    this.port.postMessage(request);
+  }
+
+  take(): CompiledBatch | undefined {
+    if (Atomics.load(this.posted, 0) === this.taken) return undefined;
+    const received = receiveMessageOnPort(this.port);
+    if (received === undefined) return undefined;
+    this.taken = (this.taken + 1) | 0;
+    return received.message as CompiledBatch;
+  }
+}
