@@ -12,7 +12,7 @@ import type { CompiledBatch, RegionRequest, RegionService } from 'vmm';
 /** The processor's end of the connection. */
 export interface CompileLink {
   readonly port: MessagePort;
-  /** i32: batches posted so far. */
+  /** i32: batches posted so far; i32: 1 once the thread answers. */
   readonly posted: SharedArrayBuffer;
 }
 
@@ -27,7 +27,7 @@ export interface CompileWorkerData extends CompileLink {
  */
 export function startCompiler(memory: WebAssembly.Memory): { worker: Worker; link: CompileLink } {
   const { port1, port2 } = new MessageChannel();
-  const posted = new SharedArrayBuffer(4);
+  const posted = new SharedArrayBuffer(8);
   const data: CompileWorkerData = { memory, posted, port: port2 };
   const worker = new Worker(new URL('./compile-worker.js', import.meta.url), {
     workerData: data,
@@ -35,6 +35,9 @@ export function startCompiler(memory: WebAssembly.Memory): { worker: Worker; lin
   });
   return { worker, link: { port: port1, posted } };
 }
+
+const POSTED = 0;
+const READY = 1;
 
 /** Answers requests, in the compiling thread. */
 export function serveRequests(
@@ -44,8 +47,9 @@ export function serveRequests(
   const count = new Int32Array(posted);
   port.on('message', (request: RegionRequest) => {
     port.postMessage(build(request));
-    Atomics.add(count, 0, 1);
+    Atomics.add(count, POSTED, 1);
   });
+  Atomics.store(count, READY, 1);
 }
 
 /** The compiling thread as the processor's thread sees it. */
@@ -59,12 +63,16 @@ export class RemoteCompiler implements RegionService {
     this.posted = new Int32Array(posted);
   }
 
+  get isReady(): boolean {
+    return Atomics.load(this.posted, READY) === 1;
+  }
+
   request(request: RegionRequest): void {
     this.port.postMessage(request);
   }
 
   take(): CompiledBatch | undefined {
-    if (Atomics.load(this.posted, 0) === this.taken) return undefined;
+    if (Atomics.load(this.posted, POSTED) === this.taken) return undefined;
     const received = receiveMessageOnPort(this.port);
     if (received === undefined) return undefined;
     this.taken = (this.taken + 1) | 0;

@@ -147,8 +147,8 @@ export class InterpreterContext implements Context {
 
   modifyAt(size: Size, linear: I64, compute: (old: I64) => I64, atomic: boolean): Modified {
     const { f } = this;
-    const kept = f.let(linear);
-    const address = f.local('i32');
+    const kept = f.hold(linear);
+    const address = f.unset('i32');
     const slow = f.local('i32');
     this.translate(
       kept,
@@ -161,8 +161,8 @@ export class InterpreterContext implements Context {
         f.set(slow, c32(1));
       },
     );
-    const old = f.local('i64');
-    const result = f.local('i64');
+    const old = f.unset('i64');
+    const result = f.unset('i64');
     const plain = (): void => {
       f.set(old, loadLow(size, address));
       f.set(result, compute(old));
@@ -341,8 +341,8 @@ export class InterpreterContext implements Context {
 
   load(size: Size, linear: I64): I64 {
     const { f } = this;
-    const kept = f.let(linear);
-    const value = f.local('i64');
+    const kept = f.hold(linear);
+    const value = f.unset('i64');
     this.translate(
       kept,
       size,
@@ -358,8 +358,8 @@ export class InterpreterContext implements Context {
 
   store(size: Size, linear: I64, value: I64): void {
     const { f } = this;
-    const kept = f.let(linear);
-    const data = f.let(value);
+    const kept = f.hold(linear);
+    const data = f.hold(value);
     this.translate(
       kept,
       size,
@@ -371,8 +371,8 @@ export class InterpreterContext implements Context {
 
   readable(linear: I64, bytes: number): I32 {
     const { f } = this;
-    const kept = f.let(linear);
-    const address = f.local('i32');
+    const kept = f.hold(linear);
+    const address = f.unset('i32');
     this.translate(
       kept,
       bytes,
@@ -392,8 +392,8 @@ export class InterpreterContext implements Context {
 
   store128(linear: I64, value: V128): void {
     const { f } = this;
-    const kept = f.let(linear);
-    const data = f.let(value);
+    const kept = f.hold(linear);
+    const data = f.hold(value);
     this.translate(
       kept,
       16,

@@ -123,6 +123,16 @@ export class FunctionBuilder {
     return local;
   }
 
+  /** A new local for a value that every path sets before it is read. */
+  unset<T extends ValType>(type: T): Local<T> {
+    return this.temporary(type);
+  }
+
+  /** `value`, to be used more than once while nothing it is made of changes. */
+  hold<T extends ValType>(value: Expr<T>): Expr<T> {
+    return value instanceof Local || isConstant(value) ? value : this.let(value);
+  }
+
   /** `value` as it is now, to be used more than once: a new local, or the constant that it is. */
   fix<T extends ValType>(value: Expr<T>): Expr<T> {
     return isConstant(value) ? value : this.let(value);

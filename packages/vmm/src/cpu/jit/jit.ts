@@ -124,7 +124,7 @@ export class Jit {
 
   /** Compiles what has become hot, or takes what was compiled. To be called between slices. */
   compile(): void {
-    if (this.service) {
+    if (this.service?.isReady) {
       this.exchange(this.service);
       return;
     }

@@ -60,6 +60,8 @@ export interface CompiledBatch {
 
 /** Something that compiles in another thread. */
 export interface RegionService {
+  /** False while the other thread is starting, and would answer late. */
+  readonly isReady: boolean;
   /** Hands over a request. */
   request(request: RegionRequest): void;
   /** The next batch that is ready, in the order of the requests; costs next to nothing when none is. */
@@ -193,7 +195,7 @@ export class RegionFactory {
 }
 
 /** The processor's functions as imports of a batch's module, each imported when first called. */
-class LateImports {
+export class LateImports {
   readonly runtime: Runtime;
   readonly flow: Flow;
   private module: ModuleBuilder | undefined;
