@@ -2,9 +2,11 @@
 // first line of its /init, here and under QEMU's TCG: same kernel, initramfs, command line, memory
 // and devices. The two take turns, so that a change in the host's load meets both.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { prepareContender, startQemu } from './bench/contenders.ts';
+import { median } from './bench/table.ts';
 import { COMMAND_LINE, FIRST_LINE, type Guest, prepareGuest } from './guest.ts';
-import { MEMORY_MB, startVmctl } from './vmctl-process.ts';
+import { startVmctl } from './vmctl-process.ts';
 
 const RUNS_DEFAULT = 5;
 /** A guest that has not come this far is not going to. */
@@ -14,24 +16,8 @@ type Start = (guest: Guest) => ChildProcess;
 
 const CONTENDERS: Record<string, Start> = {
   vmctl: (guest) => startVmctl(guest, guest.disk, COMMAND_LINE, [], ['ignore', 'pipe', 'inherit']),
-  qemu: startQemu,
+  qemu: (guest) => startQemu(guest, COMMAND_LINE, 'inherit'),
 };
-
-/** A machine as near to ours as QEMU's `pc` comes: its model Nehalem is x86-64-v2. */
-function startQemu(guest: Guest): ChildProcess {
-  const machine = '-accel tcg -machine pc -cpu Nehalem -display none -nodefaults -serial stdio';
-  const disk = `file=${guest.disk},format=raw,if=none,id=disk`;
-  const devices = '-device virtio-blk-pci,drive=disk -device virtio-rng-pci';
-  return spawn(
-    'qemu-system-x86_64',
-    [
-      ...`${machine} -no-reboot -m ${MEMORY_MB}`.split(' '),
-      ...['-drive', disk, ...devices.split(' ')],
-      ...['-kernel', guest.kernel, '-initrd', guest.initrd, '-append', COMMAND_LINE],
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-}
 
 /** Milliseconds from starting a process to the first line of /init; rejects when it never comes. */
 async function timeBoot(start: Start, guest: Guest): Promise<number> {
@@ -56,18 +42,14 @@ async function timeBoot(start: Start, guest: Guest): Promise<number> {
   }
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 async function main(runs: number): Promise<number> {
   if (!Number.isInteger(runs) || runs < 1) {
     process.stderr.write('usage: npm run bench:boot [-- runs]\n');
     return 1;
   }
-  const guest = prepareGuest((text) => process.stderr.write(`${text} ...\n`));
+  const say = (text: string): void => void process.stderr.write(`${text} ...\n`);
+  prepareContender('qemu', say);
+  const guest = prepareGuest(say);
   const times: Record<string, number[]> = {};
   for (let run = 1; run <= runs; run++) {
     for (const [name, start] of Object.entries(CONTENDERS)) {

@@ -3,21 +3,11 @@
 // by the project's own archive writer. Nothing of Debian's is in this repository, and nothing is
 // installed.
 
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { VmmError } from '../packages/vmm/src/base/errors.ts';
 import { type CpioEntry, cpioArchive } from '../packages/vmm/src/machine/boot/cpio.ts';
+import { fetchPackage, findFile, packageBehind, update } from './debian.ts';
 import { modulesInOrder } from './kernel-modules.ts';
 import { root } from './root.ts';
 
@@ -30,6 +20,8 @@ export interface Guest {
   readonly initrd: string;
   /** A disk image of {@link DISK_BYTES} whose checksum the initramfs knows. */
   readonly disk: string;
+  /** Debian's static busybox. */
+  readonly busybox: string;
 }
 
 /** The command line the guest is made for: its console is the first serial port. */
@@ -66,12 +58,10 @@ export function prepareGuest(say: (text: string) => void = () => {}): Guest {
   const kernelFolder = join(cache, 'kernel');
   const busyboxFolder = join(cache, 'busybox');
   mkdirSync(cache, { recursive: true });
-  if (!existsSync(kernelFolder)) {
-    fetchPackage(kernelPackage(say), KERNEL_MEMBERS, kernelFolder, say);
-  }
-  if (!existsSync(busyboxFolder)) {
-    fetchPackage(BUSYBOX_PACKAGE, BUSYBOX_MEMBERS, busyboxFolder, say);
-  }
+  const kernelPackage = (): string =>
+    packageBehind(KERNEL_METAPACKAGE, /Depends: (linux-image-\S+)/, say);
+  if (!existsSync(kernelFolder)) fetchPackage(kernelPackage(), KERNEL_MEMBERS, kernelFolder, say);
+  fetchPackage(BUSYBOX_PACKAGE, BUSYBOX_MEMBERS, busyboxFolder, say);
   const kernel = findFile(kernelFolder, (path) => basename(path).startsWith('vmlinuz-'));
   const busybox = findFile(busyboxFolder, (path) => basename(path) === 'busybox');
   const disk = pattern(DISK_BYTES, 7);
@@ -81,77 +71,8 @@ export function prepareGuest(say: (text: string) => void = () => {}): Guest {
     release: basename(kernel).slice('vmlinuz-'.length),
     initrd: update(join(cache, 'initramfs.cpio'), initrd),
     disk: update(join(cache, 'disk.img'), disk),
+    busybox,
   };
-}
-
-/** The package that the metapackage stands for today, as `linux-image-6.1.0-56-cloud-amd64`. */
-function kernelPackage(say: (text: string) => void): string {
-  const find = (): string | undefined => {
-    const text = run('apt-cache', ['depends', KERNEL_METAPACKAGE], 'ask apt for the guest kernel');
-    return /Depends: (linux-image-\S+)/.exec(text)?.[1];
-  };
-  let name = find();
-  if (name === undefined) {
-    updatePackageLists(say);
-    name = find();
-  }
-  if (name !== undefined) return name;
-  throw new VmmError(
-    'ENOENT',
-    `apt knows no package ${KERNEL_METAPACKAGE}; the guest needs Debian's package archive.`,
-  );
-}
-
-function updatePackageLists(say: (text: string) => void): void {
-  if (process.getuid?.() !== 0) {
-    throw new VmmError(
-      'EPERM',
-      `apt knows no package ${KERNEL_METAPACKAGE}; run "apt-get update" as root and try again.`,
-    );
-  }
-  say('Updating the package lists');
-  run('apt-get', ['update', '-q'], 'update the package lists');
-}
-
-/**
- * Downloads a package and unpacks `members` of it to `folder`, which appears only when complete.
- */
-function fetchPackage(
-  name: string,
-  members: readonly string[],
-  folder: string,
-  say: (text: string) => void,
-): void {
-  say(`Fetching Debian's ${name}`);
-  const work = mkdtempSync(`${folder}-`);
-  // As root, apt would drop to its own user, who may not write here, and warn about it.
-  const options = ['-q', '-o', 'APT::Sandbox::User=root'];
-  run('apt-get', ['download', ...options, name], `download the package ${name}`, work);
-  const archive = readdirSync(work).find((file) => file.endsWith('.deb'));
-  if (archive === undefined) throw new VmmError('EIO', `apt downloaded no file for ${name}.`);
-  const unpack = 'dpkg-deb --fsys-tarfile "$0" | tar -x --wildcards "$@"';
-  run('sh', ['-c', unpack, archive, ...members], `unpack the package ${name}`, work);
-  rmSync(join(work, archive));
-  // Somebody else may have been faster; his copy is the same.
-  if (existsSync(folder)) rmSync(work, { recursive: true });
-  else renameSync(work, folder);
-}
-
-function run(program: string, args: readonly string[], purpose: string, cwd?: string): string {
-  try {
-    return execFileSync(program, args, {
-      cwd,
-      encoding: 'utf8',
-      env: { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-  } catch (cause) {
-    const { code, stderr } = cause as { code?: string; stderr?: string };
-    const lines = (stderr ?? '').split('\n').filter((line) => /^E: /.test(line));
-    const reason =
-      code === 'ENOENT' ? `there is no program ${program}` : (lines[0] ?? String(cause));
-    throw new VmmError('EIO', `Cannot ${purpose}: ${reason}.`, { cause });
-  }
 }
 
 function makeInitramfs(busybox: Uint8Array, kernelFolder: string, diskMd5: string): Uint8Array {
@@ -204,22 +125,4 @@ function pattern(length: number, seed: number): Uint8Array {
 
 function md5(bytes: Uint8Array): string {
   return createHash('md5').update(bytes).digest('hex');
-}
-
-/** Writes `path` unless it already has this content, through a rename: guests may be running. */
-function update(path: string, content: Uint8Array): string {
-  if (existsSync(path) && Buffer.compare(readFileSync(path), content) === 0) return path;
-  const work = `${path}.${process.pid}`;
-  writeFileSync(work, content);
-  renameSync(work, path);
-  return path;
-}
-
-function findFile(folder: string, matches: (path: string) => boolean): string {
-  const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-  const found = paths.find(matches);
-  if (found === undefined) {
-    throw new VmmError('ENOENT', `The guest in ${folder} is incomplete: delete it and try again.`);
-  }
-  return join(folder, found);
 }

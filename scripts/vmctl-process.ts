@@ -11,7 +11,8 @@ export const MEMORY_MB = 256;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * Starts `vmctl run` with a guest, the disk image `disk`, a command line, and more options.
+ * Starts `vmctl run` with a guest, the disk image `disk`, a command line, and more options, on this
+ * Node unless another is named.
  * Signals to this process are the child's until it ends; a terminal sends SIGINT to both by itself.
  */
 export function startVmctl(
@@ -20,11 +21,12 @@ export function startVmctl(
   commandLine: string,
   options: readonly string[],
   stdio: StdioOptions,
+  node = process.execPath,
 ): ChildProcess {
   const words = ['-m', `${MEMORY_MB}M`, '-b', guest.kernel, '-I', guest.initrd, '-d', disk];
   const program = join(root(), 'packages/vmd/bin/vmctl.js');
   const args = [program, 'run', ...words, '-a', commandLine, ...options, 'guest'];
-  const child = spawn(process.execPath, args, { stdio });
+  const child = spawn(node, args, { stdio });
   const pass = (signal: NodeJS.Signals): void => {
     if (signal !== 'SIGINT') child.kill(signal);
   };

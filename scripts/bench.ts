@@ -1,0 +1,141 @@
+// `npm run bench`: the speed of the processor. One guest program of many items runs under our
+// engine, under QEMU's TCG and on the host, in turns; docs/benchmark.md says how to read the result.
+
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { VmmError } from '../packages/vmm/src/base/errors.ts';
+import { parseSettings, type Settings, USAGE } from './bench/arguments.ts';
+import { type Contender, prepareContender, versionOf } from './bench/contenders.ts';
+import { type BenchGuest, prepareBenchGuest } from './bench/guest-program.ts';
+import { type Checked, mismatches, unchecked } from './bench/results.ts';
+import { BOOT, type Order, type Run, runContender } from './bench/run-contender.ts';
+import { BASELINE, formatTable, means, rowsOf, type Turn } from './bench/table.ts';
+
+/** Both clocks follow the same seconds: a guest whose clock is further off than this is told of. */
+const DRIFT_MAX = 0.02;
+/** Shorter than this, the delays of the console tell more than the clocks. */
+const DRIFT_SECONDS_MIN = 2;
+
+type RunInRound = Run & Turn;
+
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
+function orderFor(settings: Settings, contender: Contender): Order {
+  const items = settings.only.filter((name) => name !== BOOT);
+  const boot =
+    contender !== 'native' && (settings.only.length === 0 || settings.only.includes(BOOT));
+  return {
+    permille: settings.permille[contender],
+    items,
+    boot,
+    bootOnly: boot && settings.only.length > 0 && items.length === 0,
+  };
+}
+
+/** The host has nothing to boot. */
+function hasNothing(settings: Settings, contender: Contender): boolean {
+  return contender === 'native' && settings.only.length > 0 && settings.only.every(isBoot);
+}
+
+const isBoot = (name: string): boolean => name === BOOT;
+
+async function turn(
+  settings: Settings,
+  guest: BenchGuest,
+  contender: Contender,
+  round: number,
+): Promise<RunInRound> {
+  const order = orderFor(settings, contender);
+  const beginMs = performance.now();
+  const run = await runContender(contender, guest, order, ({ name, warm, cold }) => {
+    if (!settings.verbose) return;
+    const first = cold === undefined ? '' : `, first ${(cold.ns / 1e6).toFixed(1)} ms`;
+    say(`  ${contender} ${name}: ${(warm.ns / 1e6).toFixed(1)} ms${first}`);
+  });
+  const seconds = (performance.now() - beginMs) / 1000;
+  say(`round ${round}: ${contender}: ${run.items.length} items, ${seconds.toFixed(1)} s`);
+  for (const failure of run.failures) say(failure);
+  const drift = run.guestNs / run.hostNs - 1;
+  if (run.hostNs > DRIFT_SECONDS_MIN * 1e9 && Math.abs(drift) > DRIFT_MAX) {
+    say(`The clock of ${contender} is off by ${(drift * 100).toFixed(1)} %.`);
+  }
+  return { ...run, round };
+}
+
+async function allTurns(settings: Settings, guest: BenchGuest): Promise<RunInRound[]> {
+  const runs: RunInRound[] = [];
+  const rounds = Math.max(...settings.contenders.map((name) => settings.rounds[name]));
+  for (let round = 1; round <= rounds; round++) {
+    // Who comes first changes, so that nobody always follows the same one.
+    const shift = (round - 1) % settings.contenders.length;
+    const order = [...settings.contenders.slice(shift), ...settings.contenders.slice(0, shift)];
+    for (const contender of order) {
+      if (round > settings.rounds[contender] || hasNothing(settings, contender)) continue;
+      runs.push(await turn(settings, guest, contender, round));
+    }
+  }
+  return runs;
+}
+
+/** What the host computes at scales at which only one contender has run. */
+async function referenceRuns(
+  settings: Settings,
+  guest: BenchGuest,
+  runs: readonly Checked[],
+): Promise<Checked[]> {
+  if (hasNothing(settings, 'native')) return [];
+  const references: Checked[] = [];
+  for (const permille of unchecked(runs)) {
+    const order = { ...orderFor(settings, 'native'), permille };
+    references.push(await runContender('native', guest, order, () => {}));
+  }
+  return references;
+}
+
+function report(settings: Settings, runs: readonly RunInRound[]): void {
+  const rows = rowsOf(runs, settings.contenders);
+  process.stdout.write(`\n${formatTable(rows, settings.contenders)}`);
+  for (const { contender, round, statistics } of runs) {
+    for (const [label, text] of Object.entries(statistics)) {
+      if (/longest|gap/.test(label)) {
+        process.stdout.write(`${contender}, round ${round}: ${label} ${text}\n`);
+      }
+    }
+  }
+  if (settings.json === undefined) return;
+  const contenders = settings.contenders.map((name) => {
+    return { name, version: versionOf(name), means: means(rows, name) };
+  });
+  const host = { processor: cpus()[0]?.model, count: cpus().length };
+  const all = { host, baseline: BASELINE, contenders, rows, runs };
+  writeFileSync(settings.json, `${JSON.stringify(all, null, 1)}\n`);
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  const settings = parseSettings(words);
+  const tell = (text: string): void => say(`${text} ...`);
+  const guest = prepareBenchGuest(tell);
+  if (settings.list) {
+    process.stdout.write([BOOT, ...guest.items].map((name) => `${name}\n`).join(''));
+    return 0;
+  }
+  for (const name of settings.only) {
+    if (isBoot(name) || guest.items.includes(name)) continue;
+    throw new VmmError('EINVAL', `There is no item ${name}; --list lists them.`);
+  }
+  for (const contender of settings.contenders) prepareContender(contender, tell);
+  const runs = await allTurns(settings, guest);
+  const sentences = mismatches([...runs, ...(await referenceRuns(settings, guest, runs))]);
+  report(settings, runs);
+  for (const sentence of sentences) say(sentence);
+  return sentences.length === 0 && runs.every(({ failures }) => failures.length === 0) ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof Error)) throw error;
+  say(error.name === 'VmmError' ? error.message : `Cannot measure: ${error.message}`);
+  if (error instanceof VmmError && error.code === 'EINVAL') say(USAGE.trimEnd());
+  process.exitCode = 1;
+}
