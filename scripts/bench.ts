@@ -1,8 +1,10 @@
 // `npm run bench`: the speed of the processor. One guest program of many items runs under our
-// engine, under QEMU's TCG and on the host, in turns; docs/benchmark.md says how to read the result.
+// engine, under QEMU's TCG and on the host, in turns; docs/benchmark.md says how to read what comes
+// out.
 
-import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { VmmError } from '../packages/vmm/src/base/errors.ts';
 import { parseSettings, type Settings, USAGE } from './bench/arguments.ts';
 import { type Contender, prepareContender, versionOf } from './bench/contenders.ts';
@@ -16,9 +18,14 @@ const DRIFT_MAX = 0.02;
 /** Shorter than this, the delays of the console tell more than the clocks. */
 const DRIFT_SECONDS_MIN = 2;
 
+/** A share of waiting that is worth a word. */
+const WAITED_TOLD = 0.05;
+
 type RunInRound = Run & Turn;
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
+const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 
 function orderFor(settings: Settings, contender: Contender): Order {
   const items = settings.only.filter((name) => name !== BOOT);
@@ -27,6 +34,7 @@ function orderFor(settings: Settings, contender: Contender): Order {
   return {
     permille: settings.permille[contender],
     items,
+    append: settings.append,
     boot,
     bootOnly: boot && settings.only.length > 0 && items.length === 0,
   };
@@ -53,11 +61,12 @@ async function turn(
     say(`  ${contender} ${name}: ${(warm.ns / 1e6).toFixed(1)} ms${first}`);
   });
   const seconds = (performance.now() - beginMs) / 1000;
-  say(`round ${round}: ${contender}: ${run.items.length} items, ${seconds.toFixed(1)} s`);
+  const waited = run.waited < WAITED_TOLD ? '' : `, ${percent(run.waited)} waiting for a processor`;
+  say(`round ${round}: ${contender}: ${run.items.length} items, ${seconds.toFixed(1)} s${waited}`);
   for (const failure of run.failures) say(failure);
   const drift = run.guestNs / run.hostNs - 1;
   if (run.hostNs > DRIFT_SECONDS_MIN * 1e9 && Math.abs(drift) > DRIFT_MAX) {
-    say(`The clock of ${contender} is off by ${(drift * 100).toFixed(1)} %.`);
+    say(`The clock of ${contender} is off by ${percent(drift)}.`);
   }
   return { ...run, round };
 }
@@ -111,6 +120,23 @@ function report(settings: Settings, runs: readonly RunInRound[]): void {
   writeFileSync(settings.json, `${JSON.stringify(all, null, 1)}\n`);
 }
 
+/** Refuses items that there are not. */
+function checkItems(only: readonly string[], items: readonly string[]): void {
+  for (const name of only) {
+    if (isBoot(name) || items.includes(name)) continue;
+    throw new VmmError('EINVAL', `There is no item ${name}; --list lists them.`);
+  }
+}
+
+/** Runs everything and reports; the exit status. */
+async function measure(settings: Settings, guest: BenchGuest): Promise<number> {
+  const runs = await allTurns(settings, guest);
+  const sentences = mismatches([...runs, ...(await referenceRuns(settings, guest, runs))]);
+  report(settings, runs);
+  for (const sentence of sentences) say(sentence);
+  return sentences.length === 0 && runs.every(({ failures }) => failures.length === 0) ? 0 : 1;
+}
+
 async function main(words: readonly string[]): Promise<number> {
   const settings = parseSettings(words);
   const tell = (text: string): void => say(`${text} ...`);
@@ -119,16 +145,14 @@ async function main(words: readonly string[]): Promise<number> {
     process.stdout.write([BOOT, ...guest.items].map((name) => `${name}\n`).join(''));
     return 0;
   }
-  for (const name of settings.only) {
-    if (isBoot(name) || guest.items.includes(name)) continue;
-    throw new VmmError('EINVAL', `There is no item ${name}; --list lists them.`);
-  }
+  checkItems(settings.only, guest.items);
   for (const contender of settings.contenders) prepareContender(contender, tell);
-  const runs = await allTurns(settings, guest);
-  const sentences = mismatches([...runs, ...(await referenceRuns(settings, guest, runs))]);
-  report(settings, runs);
-  for (const sentence of sentences) say(sentence);
-  return sentences.length === 0 && runs.every(({ failures }) => failures.length === 0) ? 0 : 1;
+  // A copy of its own, as a disk belongs to one machine at a time.
+  const folder = mkdtempSync(join(tmpdir(), 'bench-'));
+  process.once('exit', () => rmSync(folder, { recursive: true }));
+  const disk = join(folder, 'disk.img');
+  copyFileSync(guest.disk, disk);
+  return measure(settings, { ...guest, disk });
 }
 
 try {

@@ -8,8 +8,9 @@ import { CONTENDERS, type Contender } from './contenders.ts';
 export const USAGE = `usage: npm run bench [-- option ...]
   --only NAME,...           these items only; "boot" is one of them
   --contenders NAME,...     of: ${CONTENDERS.join(', ')}
-  --rounds [NAME=]NUMBER    how often each takes its turn (3; interp 1)
-  --scale [NAME=]FACTOR     of the work (1; interp 0.1)
+  --rounds [NAME=]NUMBER    how often each takes its turn (3; interp, which has to be named, 1)
+  --scale [NAME=]FACTOR     of the work (1; interp, which has to be named, 0.1)
+  --append WORDS            for the kernel's command line, as "mitigations=off"
   --json FILE               writes all results
   --list                    lists the items
   -v                        says each result when it comes
@@ -23,6 +24,8 @@ export interface Settings {
   readonly rounds: Readonly<Record<Contender, number>>;
   /** The work in thousandths. */
   readonly permille: Readonly<Record<Contender, number>>;
+  /** Words for the kernel's command line. */
+  readonly append: string;
   readonly json?: string;
   readonly list: boolean;
   readonly verbose: boolean;
@@ -46,6 +49,7 @@ export function parseSettings(words: readonly string[]): Settings {
       const value = /^(\d+\.?\d*|\.\d+)$/.test(text) ? Math.round(Number(text) * 1000) : 0;
       return value >= 1 && value <= 1_000_000 ? value : undefined;
     }),
+    append: values.append ?? '',
     ...(values.json === undefined ? {} : { json: values.json }),
     list: values.list ?? false,
     verbose: values.verbose ?? false,
@@ -61,6 +65,7 @@ function parse(words: readonly string[]) {
         contenders: { type: 'string' },
         rounds: { type: 'string', multiple: true },
         scale: { type: 'string', multiple: true },
+        append: { type: 'string' },
         json: { type: 'string' },
         list: { type: 'boolean' },
         verbose: { type: 'boolean', short: 'v' },

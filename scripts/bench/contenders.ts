@@ -21,6 +21,8 @@ export interface Job {
   readonly permille: number;
   /** The items, or none for all. */
   readonly items: readonly string[];
+  /** More words for the kernel's command line. */
+  readonly append: string;
 }
 
 const QEMU = 'qemu-system-x86_64';
@@ -31,7 +33,8 @@ const TUNABLES = ['AVX512F', 'AVX512VL', 'AVX512BW', 'AVX2', 'AVX', 'FMA', 'ERMS
 /** Starts the guest, or the guest's program, of a contender. */
 export function startContender(name: Contender, guest: BenchGuest, job: Job): ChildProcess {
   const only = job.items.length === 0 ? '' : ` only=${job.items.join(',')}`;
-  const commandLine = `${COMMAND_LINE} panic=-1 scale=${job.permille}${only}`;
+  const commandLine =
+    `${COMMAND_LINE} panic=-1 scale=${job.permille}${only} ${job.append}`.trimEnd();
   switch (name) {
     case 'native':
       return startNative(guest, job);

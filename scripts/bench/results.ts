@@ -4,7 +4,10 @@
 export interface Pass {
   /** In the item's unit. */
   readonly work: number;
+  /** By the guest's clock; of the boot by the host's. */
   readonly ns: number;
+  /** The share of the time in which the guest waited for a processor of the host; 0 if unknown. */
+  readonly waited: number;
 }
 
 /** The result of an item. */
@@ -23,6 +26,8 @@ export interface ItemResult {
 export type Line =
   | { readonly kind: 'begin' }
   | { readonly kind: 'start'; readonly name: string }
+  /** A pass begins: `cold`, then `warm`. */
+  | { readonly kind: 'pass'; readonly name: string }
   | { readonly kind: 'item'; readonly result: ItemResult }
   | { readonly kind: 'failed'; readonly name: string; readonly reason: string }
   /** With the time that all items took, by the guest's clock. */
@@ -35,6 +40,8 @@ export function parseLine(text: string): Line | undefined {
   if (text === 'bench: begin') return { kind: 'begin' };
   const start = /^bench: start (\S+)$/.exec(text);
   if (start) return { kind: 'start', name: start[1]! };
+  const pass = /^bench: pass (\S+)$/.exec(text);
+  if (pass) return { kind: 'pass', name: pass[1]! };
   const failed = /^bench: failed (\S+) (.+)$/.exec(text);
   if (failed) return { kind: 'failed', name: failed[1]!, reason: failed[2]! };
   const end = /^bench: end ns=(\d+)$/.exec(text);
@@ -45,8 +52,8 @@ export function parseLine(text: string): Line | undefined {
   const result: ItemResult = {
     name: name!,
     unit: unit!,
-    cold: { work: Number(coldWork), ns: Number(coldNs) },
-    warm: { work: Number(warmWork), ns: Number(warmNs) },
+    cold: { work: Number(coldWork), ns: Number(coldNs), waited: 0 },
+    warm: { work: Number(warmWork), ns: Number(warmNs), waited: 0 },
     sum: sum!,
   };
   return { kind: 'item', result };

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { FIRST_LINE } from '../guest.ts';
 import { type Contender, type Job, startContender } from './contenders.ts';
 import type { BenchGuest } from './guest-program.ts';
+import { type Sample, sampleProcess, waitedShare } from './processor-share.ts';
 import { type ItemResult, parseLine, parseStatistics } from './results.ts';
 
 /** The item that is the boot: from the start of the process to the first line of /init. */
@@ -20,6 +21,8 @@ export interface Run {
   /** The time of all items by the guest's clock, and by the host's. */
   readonly guestNs: number;
   readonly hostNs: number;
+  /** The share of that time in which the guest waited for a processor of the host. */
+  readonly waited: number;
   /** What "vmctl run -v" reports. */
   readonly statistics: Readonly<Record<string, string>>;
 }
@@ -29,6 +32,7 @@ const SILENCE_SECONDS_MAX = 240;
 /** From the last line to the end of the process. */
 const END_SECONDS_MAX = 30;
 const STDERR_LINES_SHOWN = 5;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** The job, and whether the boot is wanted. */
 export interface Order extends Job {
@@ -44,28 +48,32 @@ export async function runContender(
   order: Order,
   onItem: (item: ItemResult) => void,
 ): Promise<Run> {
-  const beginMs = performance.now();
   const child = startContender(contender, guest, order);
-  const reader = new ConsoleReader(contender, order, onItem, beginMs);
+  const reader = new ConsoleReader(contender, order, onItem, () => sampleProcess(child.pid));
+  const kill = (): void => void child.kill('SIGKILL');
+  const stop = (): never => {
+    kill();
+    process.exit(1);
+  };
+  for (const signal of SIGNALS) process.once(signal, stop);
   const silence = setTimeout(() => {
     reader.fail(`nothing for ${SILENCE_SECONDS_MAX} seconds`);
-    child.kill('SIGKILL');
+    kill();
   }, SILENCE_SECONDS_MAX * 1000);
   let stderr = '';
   child.stderr!.on('data', (chunk: Buffer) => {
     stderr += chunk.toString('utf8');
   });
-  const lines = createInterface({ input: child.stdout! });
-  let endTimer: NodeJS.Timeout | undefined;
-  lines.on('line', (text) => {
+  let ending: NodeJS.Timeout | undefined;
+  createInterface({ input: child.stdout! }).on('line', (text) => {
     silence.refresh();
     reader.read(text.trimEnd());
-    if (!reader.done || endTimer !== undefined) return;
-    endTimer = setTimeout(() => child.kill('SIGKILL'), order.bootOnly ? 0 : END_SECONDS_MAX * 1000);
+    if (reader.done) ending ??= setTimeout(kill, order.bootOnly ? 0 : END_SECONDS_MAX * 1000);
   });
   const status = await endOf(child);
   clearTimeout(silence);
-  clearTimeout(endTimer);
+  clearTimeout(ending);
+  for (const signal of SIGNALS) process.off(signal, stop);
   if (!reader.done) {
     const tail = stderr.trim().split('\n').slice(-STDERR_LINES_SHOWN).join('\n');
     reader.fail(`the process ended early (${status}) ${tail}`.trim());
@@ -88,47 +96,54 @@ class ConsoleReader {
   private readonly contender: Contender;
   private readonly order: Order;
   private readonly onItem: (item: ItemResult) => void;
-  private readonly beginMs: number;
+  private readonly sample: () => Sample;
+  private readonly start: Sample;
   private readonly items: ItemResult[] = [];
   private readonly failures: string[] = [];
   private current = 'the boot';
-  private itemsBeginMs = 0;
+  /** At the beginnings of the current item's passes. */
+  private readonly passes = new Map<string, Sample>();
+  private itemsStart: Sample;
   private guestNs = 0;
   private hostNs = 0;
+  private waited = 0;
 
   constructor(
     contender: Contender,
     order: Order,
     onItem: (item: ItemResult) => void,
-    beginMs: number,
+    sample: () => Sample,
   ) {
     this.contender = contender;
     this.order = order;
     this.onItem = onItem;
-    this.beginMs = beginMs;
+    this.sample = sample;
+    this.start = sample();
+    this.itemsStart = this.start;
   }
 
   read(text: string): void {
-    const nowMs = performance.now();
-    if (text === FIRST_LINE) this.booted(nowMs);
+    if (text === FIRST_LINE) this.booted();
     const line = parseLine(text);
     switch (line?.kind) {
       case 'begin':
-        this.itemsBeginMs = nowMs;
+        this.itemsStart = this.sample();
         break;
       case 'start':
         this.current = line.name;
+        this.passes.clear();
+        break;
+      case 'pass':
+        this.passes.set(line.name, this.sample());
         break;
       case 'item':
-        this.add(line.result);
+        this.add(this.withShares(line.result));
         break;
       case 'failed':
         this.fail(line.reason);
         break;
       case 'end':
-        this.guestNs = line.ns;
-        this.hostNs = Math.round((nowMs - this.itemsBeginMs) * 1e6);
-        this.done = true;
+        this.end(line.ns);
         break;
     }
   }
@@ -138,16 +153,39 @@ class ConsoleReader {
   }
 
   outcome(): Omit<Run, 'statistics'> {
-    const { contender, items, failures, guestNs, hostNs } = this;
-    return { contender, permille: this.order.permille, items, failures, guestNs, hostNs };
+    const { contender, items, failures, guestNs, hostNs, waited } = this;
+    const { permille } = this.order;
+    return { contender, permille, items, failures, guestNs, hostNs, waited };
   }
 
-  private booted(nowMs: number): void {
+  private booted(): void {
     if (this.order.boot) {
-      const warm = { work: 1, ns: Math.round((nowMs - this.beginMs) * 1e6) };
+      const now = this.sample();
+      const ns = Math.round((now.atMs - this.start.atMs) * 1e6);
+      const warm = { work: 1, ns, waited: waitedShare(this.start, now) };
       this.add({ name: BOOT, unit: 'boot', warm, sum: '' });
     }
     if (this.order.bootOnly) this.done = true;
+  }
+
+  /** On the host an item is a process of its own, whose waiting is not seen here. */
+  private withShares(item: ItemResult): ItemResult {
+    const cold = this.passes.get('cold');
+    const warm = this.passes.get('warm');
+    if (this.contender === 'native' || cold === undefined || warm === undefined) return item;
+    return {
+      ...item,
+      ...(item.cold && { cold: { ...item.cold, waited: waitedShare(cold, warm) } }),
+      warm: { ...item.warm, waited: waitedShare(warm, this.sample()) },
+    };
+  }
+
+  private end(guestNs: number): void {
+    const now = this.sample();
+    this.guestNs = guestNs;
+    this.hostNs = Math.round((now.atMs - this.itemsStart.atMs) * 1e6);
+    this.waited = waitedShare(this.itemsStart, now);
+    this.done = true;
   }
 
   private add(item: ItemResult): void {

@@ -1,6 +1,6 @@
 // From the results of many runs to medians, ratios and a table of them.
 
-import type { ItemResult } from './results.ts';
+import type { ItemResult, Pass } from './results.ts';
 
 /** What is compared with: ratios are of work per second, and more than 1 is faster than this. */
 export const BASELINE = 'qemu';
@@ -45,6 +45,14 @@ export function geometricMean(values: readonly number[]): number {
 }
 
 type PassName = 'warm' | 'cold';
+
+/**
+ * Work per second of the time in which the guest had a processor of the host: what other programs
+ * of the host do is not its doing.
+ */
+export function rateOf({ work, ns, waited }: Pass): number {
+  return (work / (ns * (1 - waited))) * 1e9;
+}
 
 /** Work per second of each turn of a contender in an item, by round. */
 function ratesOf(
