@@ -66,8 +66,7 @@ function ratesOf(
     if (turn.contender !== contender) continue;
     const result = turn.items.find(({ name }) => name === item)?.[pass];
     // A clock that has not moved says nothing.
-    if (result !== undefined && result.ns > 0)
-      rates.set(turn.round, (result.work / result.ns) * 1e9);
+    if (result !== undefined && result.ns > 0) rates.set(turn.round, rateOf(result));
   }
   return rates;
 }
