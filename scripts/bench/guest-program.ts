@@ -60,7 +60,7 @@ export function prepareBenchGuest(say: Say): BenchGuest {
   const names = ['bench', 'nothing', ...Object.keys(others)];
   return {
     ...guest,
-    initrd: update(join(cache, 'initramfs.cpio'), makeInitramfs(program, names)),
+    initrd: update(join(program, 'initramfs.cpio'), makeInitramfs(program, names)),
     tools: program,
     items: execFileSync(join(program, 'bench'), ['-l'], { encoding: 'utf8' }).trim().split('\n'),
   };
@@ -70,10 +70,13 @@ function link(target: string, path: string): void {
   if (!existsSync(path)) symlinkSync(target, path);
 }
 
-/** The folder of the two programs, which is named after their sources and compiler. */
+/**
+ * The folder of the two programs, which is named after their sources and compiler: benchmarks may
+ * be running while the sources change.
+ */
 function buildProgram(cache: string, say: Say): string {
   const folder = join(root(), 'bench', 'guest');
-  const names = readdirSync(folder).filter((name) => /\.[ch]$/.test(name));
+  const names = readdirSync(folder);
   const compiler = run('gcc', ['--version'], "build the benchmark's guest program");
   const hash = createHash('sha256').update(`${compiler}${FLAGS}`);
   for (const name of names) hash.update(name).update(readFileSync(join(folder, name)));
