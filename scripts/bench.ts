@@ -2,7 +2,7 @@
 // engine, under QEMU's TCG and on the host, in turns; docs/benchmark.md says how to read what comes
 // out.
 
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VmmError } from '../packages/vmm/src/base/errors.ts';
@@ -11,7 +11,7 @@ import { type Contender, prepareContender, versionOf } from './bench/contenders.
 import { type BenchGuest, prepareBenchGuest } from './bench/guest-program.ts';
 import { type Checked, mismatches, unchecked } from './bench/results.ts';
 import { BOOT, type Order, type Run, runContender } from './bench/run-contender.ts';
-import { BASELINE, formatTable, means, rowsOf, type Turn } from './bench/table.ts';
+import { BASELINE, formatTable, means, type Row, rowsOf, type Turn } from './bench/table.ts';
 
 /** Both clocks follow the same seconds: a guest whose clock is further off than this is told of. */
 const DRIFT_MAX = 0.02;
@@ -101,9 +101,21 @@ async function referenceRuns(
   return references;
 }
 
-function report(settings: Settings, runs: readonly RunInRound[]): void {
+/** The rows of an earlier benchmark; EINVAL when the file is none. */
+function rowsBefore(path: string | undefined): Row[] {
+  if (path === undefined) return [];
+  try {
+    const { rows } = JSON.parse(readFileSync(path, 'utf8')) as { rows?: Row[] };
+    if (Array.isArray(rows)) return rows;
+  } catch (cause) {
+    throw new VmmError('EINVAL', `Cannot read ${path}: ${(cause as Error).message}.`, { cause });
+  }
+  throw new VmmError('EINVAL', `Cannot read ${path}: it has no results of a benchmark.`);
+}
+
+function report(settings: Settings, runs: readonly RunInRound[], before: readonly Row[]): void {
   const rows = rowsOf(runs, settings.contenders);
-  process.stdout.write(`\n${formatTable(rows, settings.contenders)}`);
+  process.stdout.write(`\n${formatTable(rows, settings.contenders, before)}`);
   for (const { contender, round, statistics } of runs) {
     for (const [label, text] of Object.entries(statistics)) {
       if (/longest|gap/.test(label)) {
@@ -130,9 +142,10 @@ function checkItems(only: readonly string[], items: readonly string[]): void {
 
 /** Runs everything and reports; the exit status. */
 async function measure(settings: Settings, guest: BenchGuest): Promise<number> {
+  const before = rowsBefore(settings.against);
   const runs = await allTurns(settings, guest);
   const sentences = mismatches([...runs, ...(await referenceRuns(settings, guest, runs))]);
-  report(settings, runs);
+  report(settings, runs, before);
   for (const sentence of sentences) say(sentence);
   return sentences.length === 0 && runs.every(({ failures }) => failures.length === 0) ? 0 : 1;
 }

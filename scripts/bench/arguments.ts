@@ -12,6 +12,7 @@ export const USAGE = `usage: npm run bench [-- option ...]
   --scale [NAME=]FACTOR     of the work (1; interp, which has to be named, 0.1)
   --append WORDS            for the kernel's command line, as "mitigations=off"
   --json FILE               writes all results
+  --against FILE            compares ours with such a file of before
   --list                    lists the items
   -v                        says each result when it comes
 `;
@@ -27,6 +28,8 @@ export interface Settings {
   /** Words for the kernel's command line. */
   readonly append: string;
   readonly json?: string;
+  /** What --json wrote earlier. */
+  readonly against?: string;
   readonly list: boolean;
   readonly verbose: boolean;
 }
@@ -50,6 +53,7 @@ export function parseSettings(words: readonly string[]): Settings {
       return value >= 1 && value <= 1_000_000 ? value : undefined;
     }),
     append: values.append ?? '',
+    ...(values.against === undefined ? {} : { against: values.against }),
     ...(values.json === undefined ? {} : { json: values.json }),
     list: values.list ?? false,
     verbose: values.verbose ?? false,
@@ -66,6 +70,7 @@ function parse(words: readonly string[]) {
         rounds: { type: 'string', multiple: true },
         scale: { type: 'string', multiple: true },
         append: { type: 'string' },
+        against: { type: 'string' },
         json: { type: 'string' },
         list: { type: 'boolean' },
         verbose: { type: 'boolean', short: 'v' },

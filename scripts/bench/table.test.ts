@@ -113,3 +113,20 @@ test('formatTable() aligns the columns, and gives a range when there are rounds'
     ].join('\n'),
   );
 });
+
+test('formatTable() compares ours with an earlier benchmark, item by item', () => {
+  const now = rowsOf(
+    [turn('jit', 1, item('alu', pass(6, 1e9)), item('new', pass(5, 1e9)))],
+    ['jit'],
+  );
+  const before = rowsOf([turn('jit', 1, item('alu', pass(4, 1e9)))], ['jit']);
+  expect(formatTable(now, ['jit'], before)).toBe(
+    [
+      'item            per second    jit  jit/before',
+      'alu             loop        6.00         1.50',
+      'new             loop        5.00            -',
+      'geometric mean                           1.50',
+      '',
+    ].join('\n'),
+  );
+});

@@ -148,6 +148,29 @@ interface Column {
   readonly mean: string;
 }
 
+/** Rates against those of an earlier benchmark, for the contenders that are ours. */
+function progressOf(
+  rows: readonly Row[],
+  contenders: readonly string[],
+  before: readonly Row[],
+): Column[] {
+  const earlier = new Map(before.map((row) => [row.name, row.rates]));
+  const ours = contenders.filter((name) => name !== 'native' && name !== BASELINE);
+  return ours.flatMap((contender): Column[] => {
+    const progress = (row: Row): number =>
+      row.rates[contender]! / (earlier.get(row.name)?.[contender] ?? Number.NaN);
+    const known = rows.map(progress).filter((ratio) => !Number.isNaN(ratio));
+    if (known.length === 0) return [];
+    return [
+      {
+        title: `${contender}/before`,
+        text: (row) => formatRatio(progress(row)),
+        mean: formatRatio(geometricMean(known)),
+      },
+    ];
+  });
+}
+
 function columnsOf(rows: readonly Row[], contenders: readonly string[]): Column[] {
   const rates = contenders.map((contender): Column => {
     return { title: contender, text: (row) => formatRate(row.rates[contender]), mean: '' };
@@ -182,9 +205,16 @@ function rangeOf(ratio: Ratio | undefined): string {
   return `±${((50 * (ratio.most - ratio.least)) / ratio.median).toFixed(0)}%`;
 }
 
-/** The table as text: work per second, then ratios to the baseline, and their geometric means. */
-export function formatTable(rows: readonly Row[], contenders: readonly string[]): string {
-  const columns = columnsOf(rows, contenders);
+/**
+ * The table as text: work per second, then ratios to the baseline and to the rows `before`, and
+ * their geometric means.
+ */
+export function formatTable(
+  rows: readonly Row[],
+  contenders: readonly string[],
+  before: readonly Row[] = [],
+): string {
+  const columns = [...columnsOf(rows, contenders), ...progressOf(rows, contenders, before)];
   const cells = [
     ['item', 'per second', ...columns.map(({ title }) => title)],
     ...rows.map((row) => [row.name, row.unit, ...columns.map((column) => column.text(row))]),
