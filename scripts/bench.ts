@@ -81,6 +81,8 @@ async function allTurns(settings: Settings, guest: BenchGuest): Promise<RunInRou
     for (const contender of order) {
       if (round > settings.rounds[contender] || hasNothing(settings, contender)) continue;
       runs.push(await turn(settings, guest, contender, round));
+      // After each turn, so that nothing is lost when somebody ends this early.
+      save(settings, runs);
     }
   }
   return runs;
@@ -123,7 +125,12 @@ function report(settings: Settings, runs: readonly RunInRound[], before: readonl
       }
     }
   }
+}
+
+/** Keeps all that is known so far, as --json asks for. */
+function save(settings: Settings, runs: readonly RunInRound[]): void {
   if (settings.json === undefined) return;
+  const rows = rowsOf(runs, settings.contenders);
   const contenders = settings.contenders.map((name) => {
     return { name, version: versionOf(name), means: means(rows, name) };
   });
