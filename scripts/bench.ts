@@ -61,7 +61,8 @@ async function turn(
     say(`  ${contender} ${name}: ${(warm.ns / 1e6).toFixed(1)} ms${first}`);
   });
   const seconds = (performance.now() - beginMs) / 1000;
-  const waited = run.waited < WAITED_TOLD ? '' : `, ${percent(run.waited)} waiting for a processor`;
+  const share = contender === 'native' ? 0 : (run.shares?.waited ?? 0);
+  const waited = share < WAITED_TOLD ? '' : `, ${percent(share)} waiting for a processor`;
   say(`round ${round}: ${contender}: ${run.items.length} items, ${seconds.toFixed(1)} s${waited}`);
   for (const failure of run.failures) say(failure);
   const drift = run.guestNs / run.hostNs - 1;

@@ -32,18 +32,33 @@ export function sampleProcess(pid: number | undefined): Sample {
   return { atMs: performance.now(), threads };
 }
 
+/** How the guest's thread spent a time: shares of it, from 0 to 1. What is left, it slept. */
+export interface Shares {
+  readonly ran: number;
+  readonly waited: number;
+}
+
+/** As much later than it was written a line of the console may be read. */
+const LATE_NS_MAX = 5e6;
+const LATE_SHARE_MAX = 0.1;
+
 /**
- * The share of the time between two samples, 0 to below 1, in which the thread that was busiest
- * waited for a processor: that thread is the guest's.
+ * How the thread that was busiest between two samples spent that time; it is the guest's.
+ * Undefined when it cannot be told what it did in the `ns` that are meant: when the samples were
+ * taken so late, on a busy host, that they are of another time.
  */
-export function waitedShare(before: Sample, after: Sample): number {
+export function sharesOf(before: Sample, after: Sample, ns: number): Shares | undefined {
   const spanNs = (after.atMs - before.atMs) * 1e6;
-  let busiest: ThreadTimes = { ranNs: 0, waitedNs: 0 };
+  if (Math.abs(spanNs - ns) > Math.max(LATE_NS_MAX, ns * LATE_SHARE_MAX)) return undefined;
+  let busiest: ThreadTimes | undefined;
   for (const [id, { ranNs, waitedNs }] of after.threads) {
     const earlier = before.threads.get(id) ?? { ranNs: 0, waitedNs: 0 };
     const delta = { ranNs: ranNs - earlier.ranNs, waitedNs: waitedNs - earlier.waitedNs };
-    if (delta.ranNs + delta.waitedNs > busiest.ranNs + busiest.waitedNs) busiest = delta;
+    const most = busiest === undefined ? -1 : busiest.ranNs + busiest.waitedNs;
+    if (delta.ranNs + delta.waitedNs > most) busiest = delta;
   }
-  if (spanNs <= 0) return 0;
-  return Math.min(busiest.waitedNs / spanNs, 0.99);
+  if (busiest === undefined || spanNs <= 0) return undefined;
+  // The two files are not read at one moment, so that a share could exceed the whole.
+  const whole = Math.max(spanNs, busiest.ranNs + busiest.waitedNs);
+  return { ran: busiest.ranNs / whole, waited: busiest.waitedNs / whole };
 }

@@ -1,13 +1,15 @@
 // What the guest program writes, and what "vmctl run -v" adds at the end.
 
+import type { Shares } from './processor-share.ts';
+
 /** Work done and the time it took. */
 export interface Pass {
   /** In the item's unit. */
   readonly work: number;
   /** By the guest's clock; of the boot by the host's. */
   readonly ns: number;
-  /** The share of the time in which the guest waited for a processor of the host; 0 if unknown. */
-  readonly waited: number;
+  /** How the guest spent it on the host; absent when that is not known. */
+  readonly shares?: Shares;
 }
 
 /** The result of an item. */
@@ -52,8 +54,8 @@ export function parseLine(text: string): Line | undefined {
   const result: ItemResult = {
     name: name!,
     unit: unit!,
-    cold: { work: Number(coldWork), ns: Number(coldNs), waited: 0 },
-    warm: { work: Number(warmWork), ns: Number(warmNs), waited: 0 },
+    cold: { work: Number(coldWork), ns: Number(coldNs) },
+    warm: { work: Number(warmWork), ns: Number(warmNs) },
     sum: sum!,
   };
   return { kind: 'item', result };

@@ -5,8 +5,8 @@ import { createInterface } from 'node:readline';
 import { FIRST_LINE } from '../guest.ts';
 import { type Contender, type Job, startContender } from './contenders.ts';
 import type { BenchGuest } from './guest-program.ts';
-import { type Sample, sampleProcess, waitedShare } from './processor-share.ts';
-import { type ItemResult, parseLine, parseStatistics } from './results.ts';
+import { type Sample, type Shares, sampleProcess, sharesOf } from './processor-share.ts';
+import { type ItemResult, type Pass, parseLine, parseStatistics } from './results.ts';
 
 /** The item that is the boot: from the start of the process to the first line of /init. */
 export const BOOT = 'boot';
@@ -21,8 +21,8 @@ export interface Run {
   /** The time of all items by the guest's clock, and by the host's. */
   readonly guestNs: number;
   readonly hostNs: number;
-  /** The share of that time in which the guest waited for a processor of the host. */
-  readonly waited: number;
+  /** How the guest spent that time on the host; absent when that is not known. */
+  readonly shares?: Shares;
   /** What "vmctl run -v" reports. */
   readonly statistics: Readonly<Record<string, string>>;
 }
@@ -89,6 +89,11 @@ function endOf(child: ChildProcess): Promise<string> {
   });
 }
 
+function withShares(pass: Pass, before: Sample, after: Sample): Pass {
+  const shares = sharesOf(before, after, pass.ns);
+  return shares === undefined ? pass : { ...pass, shares };
+}
+
 /** Follows the guest's console. */
 class ConsoleReader {
   /** Nothing more is to come. */
@@ -106,7 +111,7 @@ class ConsoleReader {
   private itemsStart: Sample;
   private guestNs = 0;
   private hostNs = 0;
-  private waited = 0;
+  private shares: Shares | undefined;
 
   constructor(
     contender: Contender,
@@ -137,7 +142,7 @@ class ConsoleReader {
         this.passes.set(line.name, this.sample());
         break;
       case 'item':
-        this.add(this.withShares(line.result));
+        this.add(this.itemWithShares(line.result));
         break;
       case 'failed':
         this.fail(line.reason);
@@ -153,30 +158,31 @@ class ConsoleReader {
   }
 
   outcome(): Omit<Run, 'statistics'> {
-    const { contender, items, failures, guestNs, hostNs, waited } = this;
+    const { contender, items, failures, guestNs, hostNs, shares } = this;
     const { permille } = this.order;
-    return { contender, permille, items, failures, guestNs, hostNs, waited };
+    const known = shares === undefined ? {} : { shares };
+    return { contender, permille, items, failures, guestNs, hostNs, ...known };
   }
 
   private booted(): void {
     if (this.order.boot) {
       const now = this.sample();
       const ns = Math.round((now.atMs - this.start.atMs) * 1e6);
-      const warm = { work: 1, ns, waited: waitedShare(this.start, now) };
+      const warm = withShares({ work: 1, ns }, this.start, now);
       this.add({ name: BOOT, unit: 'boot', warm, sum: '' });
     }
     if (this.order.bootOnly) this.done = true;
   }
 
   /** On the host an item is a process of its own, whose waiting is not seen here. */
-  private withShares(item: ItemResult): ItemResult {
+  private itemWithShares(item: ItemResult): ItemResult {
     const cold = this.passes.get('cold');
     const warm = this.passes.get('warm');
     if (this.contender === 'native' || cold === undefined || warm === undefined) return item;
     return {
       ...item,
-      ...(item.cold && { cold: { ...item.cold, waited: waitedShare(cold, warm) } }),
-      warm: { ...item.warm, waited: waitedShare(warm, this.sample()) },
+      ...(item.cold && { cold: withShares(item.cold, cold, warm) }),
+      warm: withShares(item.warm, warm, this.sample()),
     };
   }
 
@@ -184,7 +190,7 @@ class ConsoleReader {
     const now = this.sample();
     this.guestNs = guestNs;
     this.hostNs = Math.round((now.atMs - this.itemsStart.atMs) * 1e6);
-    this.waited = waitedShare(this.itemsStart, now);
+    this.shares = sharesOf(this.itemsStart, now, guestNs);
     this.done = true;
   }
 

@@ -12,7 +12,7 @@ import {
   type Turn,
 } from './table.ts';
 
-const pass = (work: number, ns: number, waited = 0) => ({ work, ns, waited });
+const pass = (work: number, ns: number) => ({ work, ns });
 
 function item(name: string, warm: ItemResult['warm'], cold?: ItemResult['warm']): ItemResult {
   return { name, unit: 'loop', warm, ...(cold && { cold }), sum: '0' };
@@ -58,7 +58,9 @@ test('rowsOf() compares only rounds that both ran in', () => {
 });
 
 test('rowsOf() does not count time in which the guest waited for a processor', () => {
-  const turns = [turn('jit', 1, item('alu', pass(100, 4e9, 0.75)))];
+  const turns = [
+    turn('jit', 1, item('alu', { ...pass(100, 4e9), shares: { ran: 0.2, waited: 0.75 } })),
+  ];
   expect(rowsOf(turns, ['jit'])[0]!.rates.jit).toBe(100);
 });
 

@@ -50,8 +50,8 @@ type PassName = 'warm' | 'cold';
  * Work per second of the time in which the guest had a processor of the host: what other programs
  * of the host do is not its doing.
  */
-export function rateOf({ work, ns, waited }: Pass): number {
-  return (work / (ns * (1 - waited))) * 1e9;
+function rateOf({ work, ns, shares }: Pass): number {
+  return (work / (ns * (1 - (shares?.waited ?? 0)))) * 1e9;
 }
 
 /** Work per second of each turn of a contender in an item, by round. */
