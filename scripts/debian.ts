@@ -105,7 +105,7 @@ export function run(
 }
 
 /** Writes `path` unless it already has this content, through a rename: guests may be running. */
-export function update(path: string, content: Uint8Array): string {
+export function updateFile(path: string, content: Uint8Array): string {
   if (existsSync(path) && Buffer.compare(readFileSync(path), content) === 0) return path;
   const work = `${path}.${process.pid}`;
   writeFileSync(work, content);

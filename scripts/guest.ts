@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type CpioEntry, cpioArchive } from '../packages/vmm/src/machine/boot/cpio.ts';
-import { fetchPackage, findFile, packageBehind, update } from './debian.ts';
+import { fetchPackage, findFile, packageBehind, updateFile } from './debian.ts';
 import { modulesInOrder } from './kernel-modules.ts';
 import { root } from './root.ts';
 
@@ -69,8 +69,8 @@ export function prepareGuest(say: (text: string) => void = () => {}): Guest {
   return {
     kernel,
     release: basename(kernel).slice('vmlinuz-'.length),
-    initrd: update(join(cache, 'initramfs.cpio'), initrd),
-    disk: update(join(cache, 'disk.img'), disk),
+    initrd: updateFile(join(cache, 'initramfs.cpio'), initrd),
+    disk: updateFile(join(cache, 'disk.img'), disk),
     busybox,
   };
 }
@@ -123,6 +123,7 @@ function pattern(length: number, seed: number): Uint8Array {
   return new Uint8Array(words.buffer);
 }
 
-function md5(bytes: Uint8Array): string {
+/** The MD5 sum of `bytes`, as md5sum(1) prints it. */
+export function md5(bytes: Uint8Array): string {
   return createHash('md5').update(bytes).digest('hex');
 }

@@ -10,9 +10,18 @@ export const MEMORY_MB = 256;
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+/** What few callers want to be otherwise. */
+export interface Special {
+  /** The size of the machine's memory, as vmctl(8) takes it. */
+  readonly memory?: string;
+  /** Keeps the terminal's SIGINT from vmctl: it gets a session of its own. */
+  readonly detached?: boolean;
+  /** The Node to run it on; that of this process unless given. */
+  readonly node?: string;
+}
+
 /**
- * Starts `vmctl run` with a guest, the disk image `disk`, a command line, and more options, on this
- * Node unless another is named.
+ * Starts `vmctl run` with a guest, the disk image `disk`, a command line, and more options.
  * Signals to this process are the child's until it ends; a terminal sends SIGINT to both by itself.
  */
 export function startVmctl(
@@ -21,12 +30,12 @@ export function startVmctl(
   commandLine: string,
   options: readonly string[],
   stdio: StdioOptions,
-  node = process.execPath,
+  { memory = `${MEMORY_MB}M`, detached = false, node = process.execPath }: Special = {},
 ): ChildProcess {
-  const words = ['-m', `${MEMORY_MB}M`, '-b', guest.kernel, '-I', guest.initrd, '-d', disk];
+  const words = ['-m', memory, '-b', guest.kernel, '-I', guest.initrd, '-d', disk];
   const program = join(root(), 'packages/vmd/bin/vmctl.js');
   const args = [program, 'run', ...words, '-a', commandLine, ...options, 'guest'];
-  const child = spawn(node, args, { stdio });
+  const child = spawn(node, args, { stdio, detached });
   const pass = (signal: NodeJS.Signals): void => {
     if (signal !== 'SIGINT') child.kill(signal);
   };

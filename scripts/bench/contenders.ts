@@ -81,7 +81,7 @@ function startEngine(
   node?: string,
 ): ChildProcess {
   const options = ['-v', '--no-reboot', `--jit=${jit}`];
-  return startVmctl(guest, guest.disk, commandLine, options, ['ignore', 'pipe', 'pipe'], node);
+  return startVmctl(guest, guest.disk, commandLine, options, ['ignore', 'pipe', 'pipe'], { node });
 }
 
 /** A machine as near to ours as QEMU's `pc` comes: its model Nehalem is x86-64-v2. */

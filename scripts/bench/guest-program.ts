@@ -16,7 +16,7 @@ import {
 import { basename, join } from 'node:path';
 import { VmmError } from '../../packages/vmm/src/base/errors.ts';
 import { type CpioEntry, cpioArchive } from '../../packages/vmm/src/machine/boot/cpio.ts';
-import { fetchPackage, findFile, run, type Say, update } from '../debian.ts';
+import { fetchPackage, findFile, run, type Say, updateFile } from '../debian.ts';
 import { type Guest, prepareGuest } from '../guest.ts';
 import { root } from '../root.ts';
 
@@ -60,7 +60,7 @@ export function prepareBenchGuest(say: Say): BenchGuest {
   const names = ['bench', 'nothing', ...Object.keys(others)];
   return {
     ...guest,
-    initrd: update(join(program, 'initramfs.cpio'), makeInitramfs(program, names)),
+    initrd: updateFile(join(program, 'initramfs.cpio'), makeInitramfs(program, names)),
     tools: program,
     items: execFileSync(join(program, 'bench'), ['-l'], { encoding: 'utf8' }).trim().split('\n'),
   };
