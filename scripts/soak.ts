@@ -38,8 +38,8 @@ async function main(words: readonly string[]): Promise<number> {
 }
 
 function report(options: SoakArguments, outcome: Outcome): number {
-  const { rounds, failures, samples, seconds, interrupted } = outcome;
-  const verdict = judge(samples);
+  const { rounds, failures, samples, seconds, readySeconds, interrupted } = outcome;
+  const verdict = judge(samples, readySeconds);
   process.stdout.write(curveTable(samples));
   if (options.json !== undefined) {
     const content = { ...options, ...outcome, verdict };

@@ -5,7 +5,7 @@ import { VmmError } from '../../packages/vmm/src/base/errors.ts';
 
 /** What a soak test shall do. */
 export interface SoakArguments {
-  /** No round is begun after this many minutes. */
+  /** No round begins when the guest has been under load for so long. */
   readonly minutes: number;
   /** vmctl's --jit. */
   readonly jit: string;

@@ -18,8 +18,10 @@ export interface Outcome {
   /** Sentences, or lines of the console; none when all was well. */
   readonly failures: readonly string[];
   readonly samples: readonly Sample[];
-  /** Since the start of vmctl. */
+  /** Of the whole run, since the start of vmctl. */
   readonly seconds: number;
+  /** When the guest had booted and touched its memory; undefined when it never had. */
+  readonly readySeconds: number | undefined;
   /** Ended early because the user wanted so. */
   readonly interrupted: boolean;
 }
@@ -58,6 +60,7 @@ class Conversation {
   readonly #sampler: NodeJS.Timeout;
   #silence: NodeJS.Timeout | undefined;
   #aftermath: NodeJS.Timeout | undefined;
+  #readySeconds: number | undefined;
   #rounds = 0;
   #expected: Expected | undefined;
   readonly #wrongOutputs = new Set<string>();
@@ -110,7 +113,8 @@ class Conversation {
     this.#expectNoise();
     switch (event.kind) {
       case 'ready':
-        this.#say(`The guest is ready after ${this.#seconds().toFixed(1)} s.`);
+        this.#readySeconds = this.#seconds();
+        this.#say(`The guest is ready after ${this.#readySeconds.toFixed(1)} s.`);
         this.#next();
         break;
       case 'round':
@@ -147,7 +151,7 @@ class Conversation {
 
   /** Asks for the next round, or for the end. */
   #next(): void {
-    const over = this.#seconds() >= this.#options.minutes * 60;
+    const over = this.#seconds() >= (this.#readySeconds ?? 0) + this.#options.minutes * 60;
     if (over || this.#interrupted || this.#failures.length > 0) {
       this.#child.stdin!.write('stop\n');
       return;
@@ -222,6 +226,7 @@ class Conversation {
       failures: this.#failures,
       samples: this.#samples,
       seconds: this.#seconds(),
+      readySeconds: this.#readySeconds,
       interrupted: this.#interrupted,
     };
   }

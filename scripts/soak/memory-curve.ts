@@ -38,7 +38,7 @@ export interface Verdict {
  * How much the second half's maximum may exceed the first's: compiled code comes and goes with
  * the collector, and V8 promises no time for that.
  */
-const MARGIN_FACTOR = 1.1;
+const MARGIN_SHARE = 0.1;
 const MARGIN_MIB = 16;
 /** Fewer samples than these prove nothing. */
 export const HALF_SAMPLES_MIN = 3;
@@ -70,17 +70,19 @@ export function memoryOf(pid: number): Memory | undefined {
   return status === undefined ? undefined : parseMemory(status, read('smaps_rollup'));
 }
 
-/** Whether the memory has come to rest: compares the halves of the time. */
-export function judge(samples: readonly Sample[]): Verdict {
-  const end = samples.at(-1)?.seconds ?? 0;
-  const middle = ((samples[0]?.seconds ?? 0) + end) / 2;
-  const first = samples.filter(({ seconds }) => seconds < middle);
-  const second = samples.filter(({ seconds }) => seconds >= middle);
+/**
+ * Whether the memory has come to rest: compares the halves of the time from `beginSeconds` on,
+ * when the guest has booted and touched its memory.
+ */
+export function judge(samples: readonly Sample[], beginSeconds = 0): Verdict {
+  const middle = (beginSeconds + (samples.at(-1)?.seconds ?? 0)) / 2;
+  const first = samples.filter(({ seconds }) => seconds >= beginSeconds && seconds < middle);
+  const second = samples.filter(({ seconds }) => seconds >= Math.max(middle, beginSeconds));
   const most = (half: readonly Sample[]): number =>
     half.reduce((max, { rssMiB }) => Math.max(max, rssMiB), 0);
   const firstMiB = most(first);
   const secondMiB = most(second);
-  const limitMiB = firstMiB * MARGIN_FACTOR + MARGIN_MIB;
+  const limitMiB = firstMiB + firstMiB * MARGIN_SHARE + MARGIN_MIB;
   const enough = Math.min(first.length, second.length) >= HALF_SAMPLES_MIN;
   return {
     flat: enough ? secondMiB <= limitMiB : undefined,

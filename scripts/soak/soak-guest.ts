@@ -1,5 +1,5 @@
-// The guest of the soak test: the one of scripts/guest.ts, and on top of its initramfs another, with
-// a C compiler and its libraries out of Debian's packages, the loads, and what the loads must know.
+// The guest of the soak test: the one of scripts/guest.ts, and after its initramfs another, with
+// a C compiler and its libraries out of Debian's packages, the loads, and what these must know.
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -41,7 +41,7 @@ const PACKAGES: Packages = {
 
 /** The C compiler, its assembler and linker, and what these are linked to; N is its version. */
 const GCC_PACKAGES: Packages = {
-  'gcc-N': [`*/${TRIPLE}-gcc-*[0-9]`, '*/collect2'],
+  'gcc-N': [`*/${TRIPLE}-gcc-*[0-9]`, '*/collect2', '*/liblto_plugin.so'],
   'cpp-N': ['*/cc1'],
   'libgcc-N-dev': ['*/crt*.o', '*/libgcc.a', '*/libgcc_eh.a', '*/include/std*.h', '*/float.h'],
   'libgcc-s1': ['*/libgcc_s.so.1'],
