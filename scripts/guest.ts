@@ -113,7 +113,7 @@ function makeInitramfs(busybox: Uint8Array, kernelFolder: string, diskMd5: strin
 }
 
 /** Bytes that look random and are always the same: a linear congruential sequence from `seed`. */
-function pattern(length: number, seed: number): Uint8Array {
+export function pattern(length: number, seed: number): Uint8Array {
   const words = new Uint32Array(length / 4);
   let state = seed;
   for (let index = 0; index < words.length; index++) {
