@@ -26,7 +26,7 @@ export interface Outcome {
   readonly interrupted: boolean;
 }
 
-/** A round of the compiled loads takes a minute where everything is compiled first. */
+/** Each load reports its end; the longest takes minutes where everything is compiled first. */
 const SILENCE_SECONDS_MAX = 600;
 /** After a complaint the kernel writes registers and a stack; then it is over. */
 const AFTERMATH_MS = 5000;
@@ -95,6 +95,7 @@ class Conversation {
     this.#child.stdout!.setEncoding('utf8');
     this.#child.stdout!.on('data', (text: string) => {
       if (options.log !== undefined) appendFileSync(options.log, text);
+      this.#expectNoise();
       for (const event of this.#watcher.push(text)) this.#take(event);
     });
     this.#sampler = setInterval(() => this.#sample(), options.every * 1000);
@@ -110,7 +111,6 @@ class Conversation {
   }
 
   #take(event: ConsoleEvent): void {
-    this.#expectNoise();
     switch (event.kind) {
       case 'ready':
         this.#readySeconds = this.#seconds();
@@ -177,7 +177,7 @@ class Conversation {
   #showExpected(): void {
     for (const name of OUTPUTS) {
       if (!this.#wrongOutputs.has(name)) continue;
-      const lines = this.#expected![name].split('\n').slice(0, LINES_MAX);
+      const lines = this.#expected![name].trimEnd().split('\n').slice(0, LINES_MAX);
       for (const line of lines) this.#say(`expected ${name}: ${line}`);
     }
   }
@@ -185,7 +185,7 @@ class Conversation {
   #expectNoise(): void {
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => {
-      this.#fail(`The guest has reported nothing for ${SILENCE_SECONDS_MAX} s.`);
+      this.#fail(`The console has been silent for ${SILENCE_SECONDS_MAX} s.`);
       this.#child.kill('SIGTERM');
     }, SILENCE_SECONDS_MAX * 1000);
   }
@@ -206,12 +206,11 @@ class Conversation {
   };
 
   #end(status: number | null, signal: NodeJS.Signals | null): Outcome {
+    for (const event of this.#watcher.end()) this.#take(event);
     clearInterval(this.#sampler);
     clearTimeout(this.#silence);
     clearTimeout(this.#aftermath);
     process.off('SIGINT', this.#interrupt);
-    for (const event of this.#watcher.end()) this.#take(event);
-    clearTimeout(this.#silence);
     if (!this.#isOff || status !== 0) {
       this.#failures.push(
         `vmctl ended with ${status === null ? signal : `status ${status}`}` +
