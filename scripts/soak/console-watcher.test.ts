@@ -7,7 +7,7 @@ test.each([
   '[   12.345678] Oops: 0002 [#1] PREEMPT SMP NOPTI',
   '[   12.345678] Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b',
   '[  100.000001] general protection fault, probably for non-canonical address 0x6b6b: 0000',
-  '[   40.100000] integer[207]: segfault at 0 ip 000055d0 sp 00007ffd error 6 in integer[55d0+1000]',
+  '[   40.100000] tcc[207]: segfault at 0 ip 000055d0 sp 00007ffd error 6 in tcc[55d0+1000]',
   '[   40.100000] traps: tcc[99] trap invalid opcode ip:401136 sp:7ffe error:0 in tcc[401000+1000]',
   '[   40.100000] traps: tcc[99] general protection fault ip:401136 sp:7ffe error:0',
   'Segmentation fault',
