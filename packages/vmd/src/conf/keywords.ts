@@ -1,0 +1,47 @@
+// The reserved words of vm.conf(5): no macro may have their names, and as arguments they need
+// quotes. The extensions reserve none, so that every file of OpenBSD's means here what it means there.
+
+/**
+ * As of OpenBSD 7.8. "add", "id" and "size" are reserved and mean nothing; they did, or were to.
+ */
+export const KEYWORDS: ReadonlySet<string> = new Set([
+  'add',
+  'agentx',
+  'allow',
+  'boot',
+  'cdrom',
+  'context',
+  'delay',
+  'device',
+  'disable',
+  'disk',
+  'down',
+  'enable',
+  'format',
+  'group',
+  'id',
+  'include',
+  'inet6',
+  'instance',
+  'interface',
+  'interfaces',
+  'lladdr',
+  'local',
+  'locked',
+  'memory',
+  'net',
+  'owner',
+  'parallel',
+  'path',
+  'prefix',
+  'rdomain',
+  'sev',
+  'seves',
+  'size',
+  'socket',
+  'staggered',
+  'start',
+  'switch',
+  'up',
+  'vm',
+]);
