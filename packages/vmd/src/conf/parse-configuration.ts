@@ -83,9 +83,9 @@ class Parser {
       return this.#finish();
     }
     while (tokens.peek().kind !== 'end') {
-      tokens.attempt(() => this.#statement());
+      const isGood = tokens.attempt(() => this.#statement());
       // A brace that closes nothing would be met again and again.
-      if (tokens.at('}')) tokens.take();
+      if (!isGood) tokens.accept('}');
     }
     this.#macros.warnUnused(this.diagnostics);
     return this.#finish();
@@ -127,11 +127,11 @@ class Parser {
     const { text: path, position } = tokens.strings('a path');
     this.#endOfLine();
     const complaint = `failed to include file ${path}`;
-    if (++this.#includeCount > INCLUDES_MAX) {
-      this.#includeCount = INCLUDES_MAX;
+    this.#includeCount++;
+    if (this.#includeCount === INCLUDES_MAX + 1) {
       this.diagnostics.error(position, `${complaint}: more than ${INCLUDES_MAX} are included`);
-      return;
     }
+    if (this.#includeCount > INCLUDES_MAX) return;
     try {
       const identity = files.realpath(path);
       if (this.#reader.isOpen(identity)) {

@@ -198,13 +198,15 @@ function parseInterfaceCount({ tokens }: Context, draft: VmDraft): void {
 /** `memory size`: bytes, with or without a scale, rounded down to megabytes. */
 function parseMemory({ tokens }: Context, draft: VmDraft): void {
   tokens.expect('memory');
-  const { kind, text, position } = tokens.peek();
-  if (kind !== 'number' && kind !== 'string') tokens.unexpected('a size');
+  const token = tokens.peek();
+  const { text, position } = token;
+  if (token.kind !== 'number' && token.kind !== 'string') tokens.unexpected('a size');
   tokens.take();
   if (draft.memoryBytes !== undefined) tokens.reject(position, 'memory specified more than once');
-  const bytes = scanMemory(text) ?? tokens.reject(position, `failed to parse size: ${text}`);
   const reject = (reason: string): never =>
     tokens.reject(position, `failed to parse size: ${text}: ${reason}`);
+  const scanned = token.kind === 'number' ? Number(token.value) : scanMemory(text);
+  const bytes = scanned ?? reject('invalid memory size');
   if (bytes < MEMORY_UNIT_BYTES) reject('memory size must be at least 1MB');
   if (bytes > MEMORY_MAX_BYTES) {
     reject(`memory size too large (limit is ${MEMORY_MAX_BYTES / 1024 ** 3}G)`);

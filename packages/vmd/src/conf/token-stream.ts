@@ -33,6 +33,7 @@ export class TokenStream {
   readonly diagnostics: Diagnostics;
   readonly #lexer: Lexer;
   #ahead: Token | undefined;
+  #hasMissedEnd = false;
 
   constructor(lexer: Lexer, diagnostics: Diagnostics) {
     this.#lexer = lexer;
@@ -61,8 +62,11 @@ export class TokenStream {
   /** Ends the rule: the next token is not `expected`. */
   unexpected(expected: string): never {
     const token = this.peek();
-    // The scanner has said why.
-    if (token.kind === 'invalid') throw new Rejected();
+    // The scanner has said why; and that the file ends too early is to be said once.
+    if (token.kind === 'invalid' || (token.kind === 'end' && this.#hasMissedEnd)) {
+      throw new Rejected();
+    }
+    this.#hasMissedEnd = token.kind === 'end';
     return this.reject(
       token.position,
       `syntax error: expected ${expected}, found ${describe(token)}`,
