@@ -15,6 +15,7 @@ import {
   type RunOptions,
   reasonOf,
 } from 'vmm-node';
+import { DISKS_MAX, MEMORY_DEFAULT_BYTES, NAME_BYTES_MAX, VM_NAME_PATTERN } from './conf/limits.ts';
 import type { Option, Parsed } from './getopt.ts';
 import { scanScaled } from './scan-scaled.ts';
 
@@ -37,15 +38,7 @@ export const RUN_OPTIONS: readonly Option[] = [
 export type RunArguments = Omit<RunOptions, 'console' | 'stop'>;
 
 const MB = 1024 * 1024;
-/** vm.conf(5): "memory". */
-const MEMORY_DEFAULT = 512 * MB;
 const MEMORY_MIN = 16 * MB;
-/** vmd(8)'s VM_MAX_DISKS_PER_VM. */
-const DISKS_MAX = 4;
-/**
- * vm.conf(5), "vm name": letters, digits, dot, dash, underscore; VM_NAME_MAX with its zero is 64.
- */
-const NAME_PATTERN = /^[a-z0-9][a-z0-9._-]{0,62}$/i;
 /** The longest delay of a timer in Node, 2^31 - 1 milliseconds, in whole seconds. */
 const SECONDS_MAX = 2_147_483;
 
@@ -91,8 +84,8 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
 
 function parseName(word: string | undefined): string {
   if (word === undefined) return NAME_DEFAULT;
-  if (word.length > 63) throw new VmmError('EINVAL', 'vm name too long');
-  if (NAME_PATTERN.test(word)) return word;
+  if (word.length > NAME_BYTES_MAX) throw new VmmError('EINVAL', 'vm name too long');
+  if (VM_NAME_PATTERN.test(word)) return word;
   throw new VmmError('EINVAL', `invalid VM name: ${word}`);
 }
 
@@ -118,7 +111,7 @@ function parseTimeout(word: string | undefined): number | undefined {
 }
 
 function parseMemory(word: string | undefined, warn: (text: string) => void): number {
-  let bytes = MEMORY_DEFAULT;
+  let bytes = MEMORY_DEFAULT_BYTES;
   if (word !== undefined) {
     const exact = scanScaled(word, 'memory size');
     if (exact < MEMORY_MIN) {

@@ -78,6 +78,7 @@ export const INSTANCE_OPTIONS = [
   'cdrom',
   'instance',
 ] as const;
+/** One of {@link INSTANCE_OPTIONS}. */
 export type InstanceOption = (typeof INSTANCE_OPTIONS)[number];
 
 /** "allow instance". */

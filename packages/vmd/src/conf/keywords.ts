@@ -1,9 +1,7 @@
 // The reserved words of vm.conf(5): no macro may have their names, and as arguments they need
-// quotes. The extensions reserve none, so that every file of OpenBSD's means here what it means there.
+// quotes. The extensions reserve none, so that every file of OpenBSD's means the same here.
 
-/**
- * As of OpenBSD 7.8. "add", "id" and "size" are reserved and mean nothing; they did, or were to.
- */
+/** As of OpenBSD 7.8. "add", "id" and "size" are reserved and mean nothing; they did once. */
 export const KEYWORDS: ReadonlySet<string> = new Set([
   'add',
   'agentx',

@@ -6,8 +6,8 @@ const MB = 1024 * 1024;
 /** VM_NAME_MAX is 64 with the terminating zero; of a vm, its parent and a switch. */
 export const NAME_BYTES_MAX = 63;
 /**
- * What a vm may be called. The manual wants a letter first; vmd(8) itself refuses only dot, dash and
- * underscore there, and configurations with names such as "1st" exist.
+ * What a vm may be called. The manual wants a letter first; vmd(8) itself refuses only dot, dash
+ * and underscore there, so a name such as "1st" is good.
  */
 export const VM_NAME_PATTERN: RegExp = /^[a-z0-9][a-z0-9._-]*$/i;
 /** VM_MAX_DISKS_PER_VM. */
