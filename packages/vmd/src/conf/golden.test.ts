@@ -8,9 +8,9 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { TEST_ACCOUNTS, testFiles } from '../../test/conf-host.ts';
 import { diagnosticText } from './diagnostics.ts';
 import { parseConfiguration } from './parse-configuration.ts';
-import { TEST_ACCOUNTS, testFiles } from './test-host.ts';
 
 const FOLDER = fileURLToPath(new URL('../../test/conf', import.meta.url));
 const MACROS = new Map([['from_command_line', '/img/given']]);

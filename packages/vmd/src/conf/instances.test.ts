@@ -1,10 +1,10 @@
 // Who may make which instances, by "VM INSTANCES" of vm.conf(5): root everything, others what the
 // parent allows them.
 import { describe, expect, test } from 'vitest';
+import { TEST_ACCOUNTS } from '../../test/conf-host.ts';
 import type { InstanceOption, Owner, VmConfig } from './configuration.ts';
 import { hasRights, makeInstance } from './instances.ts';
 import { INTERFACE_DEFAULT } from './parse-interface.ts';
-import { TEST_ACCOUNTS } from './test-host.ts';
 import { completeVm, emptyDraft, type VmDraft } from './vm-draft.ts';
 
 const ROOT = 0;

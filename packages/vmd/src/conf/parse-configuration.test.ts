@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { VmmError } from 'vmm';
+import { TEST_ACCOUNTS, testFiles } from '../../test/conf-host.ts';
 import type { ConfFiles } from './conf-files.ts';
 import { diagnosticText } from './diagnostics.ts';
 import { type ConfResult, parseConfiguration } from './parse-configuration.ts';
-import { TEST_ACCOUNTS, testFiles } from './test-host.ts';
 
 const FOLDER = fileURLToPath(new URL('../../test/conf', import.meta.url));
 const CORPUS = readdirSync(FOLDER)

@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { VmmError } from 'vmm';
-import { type Accounts, parseAccounts } from './accounts.ts';
-import type { ConfFiles } from './conf-files.ts';
+import { type Accounts, parseAccounts } from '../src/conf/accounts.ts';
+import type { ConfFiles } from '../src/conf/conf-files.ts';
 
 /** The accounts: alice and bob, and staff, in which bob is. */
 export const TEST_ACCOUNTS: Accounts = parseAccounts(
