@@ -24,6 +24,41 @@ test("findCommand() refuses others in vmctl(8)'s words", () => {
   expect(() => findCommand([command('stop')], '')).toThrow('unknown argument: ');
 });
 
+// The commands of OpenBSD 7.4's vmctl(8), and for each its shortest abbreviations, by hand.
+const ABBREVIATIONS = {
+  console: 'co',
+  create: 'cr',
+  load: 'loa',
+  log: 'log',
+  pause: 'p',
+  receive: 'rec',
+  reload: 'rel',
+  reset: 'res',
+  send: 'se',
+  show: 'sh',
+  start: 'star',
+  status: 'stat',
+  stop: 'sto',
+  unpause: 'u',
+  wait: 'w',
+};
+
+test('abbreviations are those of vmctl(8), whatever is added unabbreviated', () => {
+  const added = { ...command('completion'), unabbreviated: true };
+  const commands = [...Object.keys(ABBREVIATIONS).map((name) => command(name)), added];
+  for (const [name, shortest] of Object.entries(ABBREVIATIONS)) {
+    for (let length = 1; length <= name.length; length++) {
+      const word = name.slice(0, length);
+      const find = (): string => findCommand(commands, word).name;
+      if (length >= shortest.length) expect(find()).toBe(name);
+      else expect(find).toThrow(`ambiguous argument: ${word}`);
+    }
+  }
+  expect(findCommand(commands, 'completion')).toBe(added);
+  expect(() => findCommand(commands, 'com')).toThrow('unknown argument: com');
+  expect(() => findCommand(commands, '')).toThrow('ambiguous argument: ');
+});
+
 test('parseArguments() checks the number of operands', () => {
   expect(parseArguments(COMMANDS[0]!, ['-f', 'a']).operands).toEqual(['a']);
   expect(parseArguments(COMMANDS[1]!, []).operands).toEqual([]);

@@ -2,7 +2,7 @@
 // the parsing of options all read the rows.
 
 import { VmmError } from 'vmm';
-import { getopt, type Option, optionText, type Parsed } from './getopt.ts';
+import { type Choices, getopt, type Option, optionText, type Parsed } from './getopt.ts';
 
 /** A command. */
 export interface Command {
@@ -10,6 +10,13 @@ export interface Command {
   readonly options: readonly Option[];
   /** The operands as the usage shows them, `[name]` for one that may be absent. */
   readonly operands: readonly string[];
+  /** What the operands may be, for completion. */
+  readonly operandChoices?: Choices;
+  /**
+   * It has to be written out. For commands of ours that would make an abbreviation ambiguous which
+   * OpenBSD's vmctl(8) takes, such as "co" for "console".
+   */
+  readonly unabbreviated?: boolean;
   /** Runs the command and returns the process's exit status. */
   run(parsed: Parsed): Promise<number>;
 }
@@ -25,7 +32,9 @@ export class UsageError extends VmmError {
 export function findCommand(commands: readonly Command[], word: string): Command {
   const exact = commands.find(({ name }) => name === word);
   if (exact !== undefined) return exact;
-  const matches = commands.filter(({ name }) => name.startsWith(word));
+  const matches = commands.filter(
+    ({ name, unabbreviated }) => unabbreviated !== true && name.startsWith(word),
+  );
   if (matches.length === 1 && word !== '') return matches[0]!;
   throw new UsageError(`${matches.length > 1 ? 'ambiguous' : 'unknown'} argument: ${word}`);
 }

@@ -4,6 +4,9 @@
 
 import { VmmError } from 'vmm';
 
+/** What a shell may offer for an argument. */
+export type Choices = 'path' | readonly string[];
+
 /** An option that a command has. */
 export interface Option {
   /** One letter, as `m`, or a word, as `exit-port`. */
@@ -12,6 +15,8 @@ export interface Option {
   readonly argument?: string;
   /** The option may be given more than once. */
   readonly repeats?: boolean;
+  /** What its argument may be, for completion: a path, or one of some words. */
+  readonly choices?: Choices;
 }
 
 /** The options found, in order, and the operands. */

@@ -23,13 +23,13 @@ import { scanScaled } from './scan-scaled.ts';
 export const RUN_OPTIONS: readonly Option[] = [
   { name: 'v' },
   { name: 'm', argument: 'size' },
-  { name: 'b', argument: 'kernel' },
-  { name: 'I', argument: 'initrd' },
+  { name: 'b', argument: 'kernel', choices: 'path' },
+  { name: 'I', argument: 'initrd', choices: 'path' },
   { name: 'a', argument: 'cmdline' },
-  { name: 'd', argument: 'disk', repeats: true },
-  { name: 'e', argument: 'engine' },
+  { name: 'd', argument: 'disk', repeats: true, choices: 'path' },
+  { name: 'e', argument: 'engine', choices: ENGINES },
   { name: 't', argument: 'seconds' },
-  { name: 'jit', argument: 'mode' },
+  { name: 'jit', argument: 'mode', choices: JIT_MODES },
   { name: 'exit-port' },
   { name: 'no-reboot' },
 ];

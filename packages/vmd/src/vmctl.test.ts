@@ -25,11 +25,19 @@ test.each([
   [['run'], 'vmctl: There is no kernel to run: name one with -b.\n'],
   [['ru', '-b', '/none'], 'vmctl: Cannot open kernel /none: there is no such file.\n'],
   [['run', '--bogus'], 'vmctl: unknown option: --bogus\n'],
+  [['completion', 'tcsh'], 'vmctl: unknown shell: tcsh (one of: bash, zsh, fish)\n'],
+  [['completion'], 'vmctl: missing argument: shell\n'],
   [['-x', 'run'], 'vmctl: unknown option: -x\n'],
 ])('vmctl %j exits with 1 and one sentence', (args, message) => {
   const { status, stderr } = vmctl(...args);
   expect(stderr).toBe(message);
   expect(status).toBe(1);
+});
+
+test('vmctl completion prints a script on standard output', () => {
+  const { status, stdout, stderr } = vmctl('completion', 'bash');
+  expect(stdout).toMatch(/^# vmctl completion for bash[\s\S]*\ncomplete -F _vmctl vmctl\n$/);
+  expect([status, stderr]).toEqual([0, '']);
 });
 
 test('vmctl(8) documents every option of run, and no other', () => {

@@ -3,13 +3,22 @@
 
 import { VmmError } from 'vmm';
 import { type Command, findCommand, parseArguments, UsageError, usage } from './command-table.ts';
+import { completionCommand } from './completion.ts';
 import { getopt } from './getopt.ts';
 import { type Environment, runCommand } from './run-command.ts';
 
 const PROGRAM = 'vmctl';
 
+function print(text: string): void {
+  process.stdout.write(text);
+}
+
 function commandTable(environment: Environment): readonly Command[] {
-  return [runCommand(environment)];
+  const commands: readonly Command[] = [
+    runCommand(environment),
+    completionCommand(PROGRAM, () => commands, print),
+  ];
+  return commands;
 }
 
 function say(text: string): void {
