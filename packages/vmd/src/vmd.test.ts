@@ -1,6 +1,6 @@
 // The program itself, as built: what it prints on standard error, and its exit status.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -65,4 +65,11 @@ test.each([
 test('of several definitions of a macro the first holds', () => {
   const { stderr } = vmd('-n', '-f', 'good.conf', '-D', 'disk=disk.img', '-D', 'disk=none');
   expect(stderr).toBe('configuration OK\n');
+});
+
+test('vmd(8) documents every option of the usage, and no other', () => {
+  const page = readFileSync(new URL('../../../docs/man/vmd.8', import.meta.url), 'utf8');
+  const described = [...page.matchAll(/^\.It Fl (\S+)/gm)].map(([, name]) => name);
+  const used = [...USAGE.matchAll(/-(\w)/g)].map(([, name]) => name);
+  expect(described.sort()).toEqual(used.sort());
 });

@@ -216,21 +216,28 @@ class Parser {
 
   /** Interfaces and the switches that they are in know each other only at the end. */
   #finish(): Configuration {
-    const vms = [...this.#vms.values()].map(({ vm, position }) => ({
+    // A switch that is missed may be one with a mistake in it.
+    if (!this.diagnostics.hasErrors) this.#warnOfSwitches();
+    const vms = [...this.#vms.values()].map(({ vm }) => ({
       ...vm,
-      interfaces: vm.interfaces.map((one) => this.#connect(one, vm.name, position)),
+      interfaces: vm.interfaces.map((one) => this.#connect(one)),
     }));
     return { global: this.#global, switches: [...this.#switches.values()], vms };
   }
 
-  /** The interface with what its switch says: its own routing domain goes first. */
-  #connect(one: InterfaceConfig, vmName: string, position: Position): InterfaceConfig {
-    if (one.switch === null) return one;
-    const found = this.#switches.get(one.switch);
-    if (found === undefined) {
-      this.diagnostics.warn(position, `vm "${vmName}": there is no switch "${one.switch}"`);
-      return one;
+  #warnOfSwitches(): void {
+    for (const { vm, position } of this.#vms.values()) {
+      for (const { switch: name } of vm.interfaces) {
+        if (name === null || this.#switches.has(name)) continue;
+        this.diagnostics.warn(position, `vm "${vm.name}": there is no switch "${name}"`);
+      }
     }
+  }
+
+  /** The interface with what its switch says: its own routing domain goes first. */
+  #connect(one: InterfaceConfig): InterfaceConfig {
+    const found = one.switch === null ? undefined : this.#switches.get(one.switch);
+    if (found === undefined) return one;
     const { locked, rdomain } = found;
     return { ...one, locked: one.locked || locked, rdomain: one.rdomain ?? rdomain };
   }
