@@ -45,7 +45,14 @@ async function scriptFor(shell: string): Promise<string> {
   return script;
 }
 
-const has = (program: string): boolean => spawnSync(program, ['--version']).status === 0;
+/** Why a test is skipped: the first of `programs` that is missing; undefined if none is. */
+function missing(...programs: string[]): string | undefined {
+  const program = programs.find((name) => spawnSync(name, ['--version']).status !== 0);
+  return program === undefined ? undefined : `${program} is not installed`;
+}
+const NO_BASH = missing('bash', 'script');
+const NO_ZSH = missing('zsh', 'script');
+const NO_FISH = missing('fish');
 
 let folder: string;
 beforeAll(async () => {
@@ -83,13 +90,15 @@ const TYPED: readonly (readonly [keys: string, result: string])[] = [
   ['vmctl com\tf\t', '<completion><fish>'],
 ];
 
-test.skipIf(!has('bash') || !has('script'))('bash completes what is typed', () => {
+test('bash completes what is typed', ({ skip }) => {
+  skip(NO_BASH !== undefined, NO_BASH);
   const keys = TYPED.map(([line]) => line);
   const results = type('bash --norc --noprofile -i', '. ./script.bash', keys);
   expect(results).toEqual(TYPED.map(([, result]) => result));
 });
 
-test.skipIf(!has('bash'))('bash has the function registered, which names all that fits', () => {
+test('bash has the function registered, which names all that fits', ({ skip }) => {
+  skip(NO_BASH !== undefined, NO_BASH);
   const ask = (...words: string[]): string[] => {
     const text = `. ./script.bash; complete -p vmctl; COMP_WORDS=(vmctl "$@"); COMP_CWORD=$#
       _vmctl; printf '%s\\n' "\${COMPREPLY[@]}"`;
@@ -112,15 +121,16 @@ test.skipIf(!has('bash'))('bash has the function registered, which names all tha
   expect(ask('compl', '')).toEqual([]);
 });
 
-test.skipIf(!has('zsh') || !has('script'))('zsh completes what is typed', () => {
+test('zsh completes what is typed', ({ skip }) => {
+  skip(NO_ZSH !== undefined, NO_ZSH);
   const setup = 'PS1= PROMPT_SP=; unsetopt zle_bracketed_paste prompt_sp; autoload -U compinit';
   const keys = TYPED.map(([line]) => line);
   const results = type('zsh -f -i', `${setup}; compinit -u -D; . ./script.zsh`, keys);
   expect(results).toEqual(TYPED.map(([, result]) => result));
 });
 
-describe.skipIf(!has('fish'))('fish', () => {
-  test.each([
+describe('fish', () => {
+  test.for<[line: string, offers: string[]]>([
     ['vmctl ', ['completion', 'log', 'start', 'status']],
     ['vmctl -v sta', ['start', 'status']],
     ['vmctl log ', ['brief', 'verbose']],
@@ -131,7 +141,8 @@ describe.skipIf(!has('fish'))('fish', () => {
     ['vmctl start -d a', ['a disk.img']],
     ['vmctl start --', ['--jit']],
     ['vmctl sta -e ', []],
-  ])('offers for "%s" %j', (line, offers) => {
+  ])('offers for "%s" %j', ([line, offers], { skip }) => {
+    skip(NO_FISH !== undefined, NO_FISH);
     const text = 'source script.fish; complete -C "$argv[1]"';
     const { stdout } = spawnSync('fish', ['--no-config', '-c', text, line], {
       encoding: 'utf8',

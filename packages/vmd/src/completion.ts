@@ -129,8 +129,8 @@ function zshCompletion(program: string, commands: readonly Command[]): string {
   };
   return `${[
     `#compdef ${program}`,
-    `# ${program} completion for zsh: eval "$(${program} completion zsh)" after compinit, or a file`,
-    `# _${program} in a folder of fpath.`,
+    `# ${program} completion for zsh: eval "$(${program} completion zsh)" after compinit,`,
+    `# or a file _${program} in a folder of fpath.`,
     `_${program}() {`,
     ...indent([
       `local word=\${words[CURRENT]} previous=\${words[CURRENT-1]} command= at`,
@@ -145,7 +145,9 @@ function zshCompletion(program: string, commands: readonly Command[]): string {
       'esac',
     ]),
     '}',
-    `if [[ $funcstack[1] == _${program} ]]; then _${program}; else compdef _${program} ${program}; fi`,
+    '# A file of fpath is the function itself when it is first called.',
+    `if [[ $funcstack[1] == _${program} ]]; then _${program}`,
+    `else compdef _${program} ${program}; fi`,
   ].join('\n')}\n`;
 }
 
@@ -156,7 +158,8 @@ function fishCompletion(program: string, commands: readonly Command[]): string {
   const optionLine = (condition: string, option: Option): string => {
     const { name, argument, choices = [] } = option;
     const flag = name.length === 1 ? `-s ${name}` : `-l ${name}`;
-    return `${complete} ${condition} ${flag}${argument === undefined ? '' : ` -r${choicesText(choices)}`}`;
+    const value = argument === undefined ? '' : ` -r${choicesText(choices)}`;
+    return `${complete} ${condition} ${flag}${value}`;
   };
   const lines = commands.flatMap((command) => {
     const condition = `-n '__${program}_is ${wordsFor(command, commands).join(' ')}'`;
