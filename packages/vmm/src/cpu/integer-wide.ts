@@ -1,9 +1,10 @@
 // Integer helpers that WebAssembly has no instruction for: 64 × 64 → 128 and 128 ÷ 64 bits; and the
 // bulk halves of REP MOVS and REP STOS.
 
-import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
+import { c32, c64, call, type Fn, type I32, type I64, i32, i64, type Local } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
+import { i64x2 } from '../wasm/simd.ts';
 import { TLB, tlbEntry } from './mmu.ts';
 import type { IntegerRuntime } from './runtime.ts';
 import { S } from './state.ts';
@@ -104,7 +105,7 @@ function limitToPage(
 }
 
 /** The place in linear memory of `linear` if the TLB has it with `tag`; else returns 0 bytes. */
-function probe(f: FunctionBuilder, cpu: I32, linear: I64, tag: number): I32 {
+function probe(f: FunctionBuilder, cpu: I32, linear: I64, tag: number): Local<'i32'> {
   const entry = f.let(tlbEntry(i32.load(cpu, S.tlb), linear));
   const miss = i64.ne(i64.load(entry, tag), i64.and(linear, c64(-4096)));
   f.if(miss, () => f.return(c64(0)));
@@ -152,7 +153,17 @@ function defineFillForward(m: ModuleBuilder): Fn<'i64'> {
       f.memoryFill(to, i32.wrap(pattern), i32.wrap(bytes));
       f.return(bytes);
     });
-    f.return(c64(0));
+    // Elements of 8 bytes go two by two, an odd one by itself; others are rare.
+    const pairs = f.let(i32.and(i32.wrap(bytes), c32(-16)));
+    f.if(i32.or(i32.ne(log, c32(3)), i32.eqz(pairs)), () => f.return(c64(0)));
+    const both = f.let(i64x2.splat(pattern));
+    const end = f.let(i32.add(to, pairs));
+    f.loop((again) => {
+      f.storeV128(to, both);
+      f.set(to, i32.add(to, c32(16)));
+      f.br(again, i32.lt_u(to, end));
+    });
+    f.return(i64.extend_u(pairs));
   });
 }
 
