@@ -40,7 +40,7 @@ function ret(x: Context): void {
   x.checkTarget(target);
   if (x.row.operands.length > 0) stack.move(x.read(0));
   stack.commit();
-  x.jump(target);
+  x.returnTo(target);
 }
 
 /** LOOP, LOOPE, LOOPNE: counts rCX down in the address size. */

@@ -9,6 +9,7 @@ import { BASE_RIP, type CodeMode, DecodeStatus, type Instruction } from '../isa/
 import { CODE_PAGE, CODE_PAGE_BYTES } from './code-page.ts';
 import type { SpecialHandler } from './flow.ts';
 import { addressingOf, type HandlerIndex } from './handlers.ts';
+import { EPOCH_IN_TAG, EPOCH_STEP } from './jump-cache.ts';
 import { operandSize, registerFormSize, registerNaming } from './operand-size.ts';
 import { LEAF_ENTRIES, PAGE, type PhysicalMap, ROOT_ENTRIES } from './physical-map.ts';
 import { BLOCK_INSTRUCTIONS_MAX, R, RECORD_BYTES } from './record.ts';
@@ -18,6 +19,9 @@ import {
   FETCH_ENTRY_BYTES,
   FETCH_SUPERVISOR,
   gprSlot,
+  JUMP,
+  JUMP_ENTRIES,
+  JUMP_ENTRY_BYTES,
   S,
   SLOT,
   TLB_ENTRIES,
@@ -129,6 +133,11 @@ export class CodeCache {
 
   private changed(): void {
     this.i32[(this.cpu + S.codeGeneration) >>> 2]++;
+    const epoch = (this.cpu + S.epoch) >>> 2;
+    this.i32[epoch] += EPOCH_STEP;
+    if ((this.i32[epoch] & EPOCH_IN_TAG) !== 0) return;
+    const jumps = this.cpu + JUMP;
+    this.u8.fill(255, jumps, jumps + JUMP_ENTRIES * JUMP_ENTRY_BYTES);
   }
 
   private codeMapSlot(page: number): number {

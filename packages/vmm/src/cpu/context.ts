@@ -138,6 +138,8 @@ export interface Context {
   checkTarget(rip: I64): void;
   /** Ends the block: goes to `rip` (already checked), truncated to the operand size outside 64-bit code. */
   jump(rip: I64): void;
+  /** As {@link jump}, for a near return. */
+  returnTo(rip: I64): void;
   /** Ends the block; S.rip holds where to go on. */
   resume(): void;
   /** As {@link resume}, after RFLAGS.IF, TF, the shadow or a debug register may have changed. */

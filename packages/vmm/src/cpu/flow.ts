@@ -11,6 +11,7 @@ import type { FunctionBuilder, Table } from '../wasm/function.ts';
 import type { Declared, ModuleBuilder } from '../wasm/module.ts';
 import { CODE_PAGE, defineFindCodePage } from './code-page.ts';
 import { NO_FAULT } from './faults.ts';
+import { JUMP_ENTRY, jumpEntry, jumpTag } from './jump-cache.ts';
 import { fetchEntry, fetchTag, type Mmu } from './mmu.ts';
 import { ACCESS, FAULT_NON_CANONICAL, WALK } from './page-walk.ts';
 import { R, RECORD_BYTES } from './record.ts';
@@ -220,6 +221,28 @@ export class FlowBuilder {
     });
     this.enterFrom.define((f) => {
       const [cpu, rip, budget] = [f.param(0, 'i32'), f.param(1, 'i64'), f.param(2, 'i32')];
+      const jump = f.let(jumpEntry(cpu, rip));
+      const tag = f.let(jumpTag(cpu, rip));
+      f.if(i64.eq(i64.load(jump, JUMP_ENTRY.tag), tag), () => {
+        const left = f.let(i32.sub(budget, i32.load16_u(jump, JUMP_ENTRY.left)));
+        f.if(i32.ge_s(left, c32(0)), () => {
+          f.store32(cpu, left, S.budget);
+          f.store64(cpu, i64.and(rip, c64(-4096)), SLOT.ripBase);
+          f.store32(cpu, i32.load(jump, JUMP_ENTRY.code), S.codePage);
+          const { table, type } = this.target;
+          const handler = i32.load16_u(jump, JUMP_ENTRY.handler);
+          // Compiled code knows its record.
+          f.returnCallIndirect(table, type, handler, cpu, c32(0));
+        });
+      });
+      f.returnCall(this.lookUp(), cpu, rip, budget);
+    });
+  }
+
+  /** (cpu, rip, budget): enters at `rip` by the fetch TLB, and remembers compiled code. */
+  private lookUp(): Fn<'void'> {
+    return this.m.function('lookUp', ['i32', 'i64', 'i32'], 'void', (f) => {
+      const [cpu, rip, budget] = [f.param(0, 'i32'), f.param(1, 'i64'), f.param(2, 'i32')];
       const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), rip));
       f.if(i64.eq(i64.load(entry), fetchTag(rip, c32(8))), () => {
         const code = f.let(i32.load(entry, 8));
@@ -227,6 +250,14 @@ export class FlowBuilder {
         f.if(record, () => {
           f.store64(cpu, i64.and(rip, c64(-4096)), SLOT.ripBase);
           f.store32(cpu, code, S.codePage);
+          const handler = f.let(i32.load16_u(record, R.handler));
+          f.if(i32.ge_u(handler, c32(REGION_PLACE)), () => {
+            const jump = f.let(jumpEntry(cpu, rip));
+            f.store64(jump, jumpTag(cpu, rip), JUMP_ENTRY.tag);
+            f.store16(jump, handler, JUMP_ENTRY.handler);
+            f.store16(jump, i32.load16_u(record, R.left), JUMP_ENTRY.left);
+            f.store32(jump, code, JUMP_ENTRY.code);
+          });
           this.go(f, cpu, record, budget);
         });
       });

@@ -25,7 +25,7 @@ import { loadLow, TLB, tlbEntry } from './mmu.ts';
 import { hasMemoryForm, operandSize, registerFormSize, registerNaming } from './operand-size.ts';
 import { BLOCK_INSTRUCTIONS_MAX, R } from './record.ts';
 import type { Runtime } from './runtime.ts';
-import { CS, gprSlot, RAX, S, SEGMENT_LIMIT, segmentCache, VECTOR } from './state.ts';
+import { CS, EXPECTED, gprSlot, RAX, S, SEGMENT_LIMIT, segmentCache, VECTOR } from './state.ts';
 
 /** Builds one handler. */
 export class InterpreterContext implements Context {
@@ -514,6 +514,17 @@ export class InterpreterContext implements Context {
       this.wide || this.opsize === 8 ? rip : i64.and(rip, c64(2 ** (8 * this.opsize) - 1));
     this.f.store64(this.cpu, target, S.rip);
     this.resume();
+  }
+
+  returnTo(rip: I64): void {
+    const { f, cpu } = this;
+    if (this.wide) {
+      f.if(i64.eq(rip, i64.load(cpu, S.expected)), () => {
+        f.store64(cpu, c64(EXPECTED.met), S.expected);
+        f.return();
+      });
+    }
+    this.jump(rip);
   }
 
   /** Gives back what the block was charged for the instructions that will not run now. */

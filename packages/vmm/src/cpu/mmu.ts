@@ -19,6 +19,7 @@ import type { ModuleBuilder } from '../wasm/module.ts';
 import { defineIsWatched, defineWatch } from './breakpoints.ts';
 import type { Size } from './context.ts';
 import { CR4_SMAP, control, hasBits } from './control-bits.ts';
+import { stepEpoch } from './jump-cache.ts';
 import { ACCESS, definePageWalk, NO_PAGE, WALK } from './page-walk.ts';
 import { defineMarkPage, definePhysicalEntry, PAGE } from './physical-map.ts';
 import type { MemoryRuntime } from './runtime.ts';
@@ -464,6 +465,7 @@ class MmuBuilder {
   defineFlushAll(): Fn<'void'> {
     return this.m.function('flushAll', ['i32'], 'void', (f) => {
       const cpu = f.param(0, 'i32');
+      stepEpoch(f, cpu);
       const bytes = FETCH_USER + FETCH_ENTRIES * FETCH_ENTRY_BYTES - TLB_SUPERVISOR;
       f.memoryFill(i32.add(cpu, c32(TLB_SUPERVISOR)), c32(255), c32(bytes));
       f.memoryFill(i32.add(cpu, c32(S.largeRegions)), c32(0), c32(128));
@@ -475,6 +477,7 @@ class MmuBuilder {
   defineFlushNonGlobal(flushAll: Fn<'void'>): Fn<'void'> {
     return this.m.function('flushNonGlobal', ['i32'], 'void', (f) => {
       const cpu = f.param(0, 'i32');
+      stepEpoch(f, cpu);
       const count = f.let(i32.load(cpu, S.nonGlobalCount));
       f.if(i32.gt_u(count, c32(NON_GLOBAL_MAX)), () => f.returnCall(flushAll, cpu));
       f.block((done) => {
@@ -502,6 +505,7 @@ class MmuBuilder {
   defineFlushPage(flushAll: Fn<'void'>): Fn<'void'> {
     return this.m.function('flushPage', ['i32', 'i64'], 'void', (f) => {
       const [cpu, linear] = [f.param(0, 'i32'), f.param(1, 'i64')];
+      stepEpoch(f, cpu);
       for (const shift of [21, 30]) {
         const hash = f.let(regionHash(linear, shift));
         const byte = i32.load8_u(i32.add(cpu, i32.shr_u(hash, c32(3))), S.largeRegions);
@@ -527,6 +531,8 @@ class MmuBuilder {
       const set = (tlb: number, fetch: number): void => {
         f.store32(cpu, i32.add(cpu, c32(tlb)), S.tlb);
         f.store32(cpu, i32.add(cpu, c32(fetch)), S.fetchTlb);
+        const mode = c32(tlb === TLB_USER ? 1 : 0);
+        f.store32(cpu, i32.or(i32.and(i32.load(cpu, S.epoch), c32(-2)), mode), S.epoch);
       };
       f.if(i32.eq(i32.load(cpu, S.cpl), c32(3)), () => {
         set(TLB_USER, FETCH_USER);

@@ -208,6 +208,26 @@ export const S = {
   heatLimit: 0xce4,
   /** i32: instructions that compiled code has retired in this slice. */
   compiled: 0xce8,
+  /**
+   * i32: counts changes of decoded code and of the mapping of memory, by twos; bit 0 is set in user
+   * mode. Where it has not changed, an address leads to the same code.
+   */
+  epoch: 0xcec,
+  /**
+   * i64: where the caller that waits in a compiled region has its guest return to, as its function
+   * of WebAssembly then returns too; or one of EXPECTED.
+   */
+  expected: 0xcf0,
+  /** i32: how many such callers wait. */
+  depth: 0xcf8,
+} as const;
+
+/** Values of {@link S.expected} that are no address: not canonical. */
+export const EXPECTED = {
+  /** Nobody waits. */
+  none: 0x8000000000000000n,
+  /** The guest has returned to where it was expected. */
+  met: 0x8000000000000001n,
 } as const;
 
 /** TLB geometry. An entry: i64 read tag, i64 write tag, i32 addend, i32 flags, i64 unused. */
@@ -227,8 +247,16 @@ export const HEAT: number = FETCH_USER + FETCH_ENTRIES * FETCH_ENTRY_BYTES;
 export const HEAT_ENTRIES = 65536;
 /** Offset from {@link HEAT} of the counter of a block, which starts at `record`. */
 export const heatSlot = (record: number): number => (record >>> 3) & ((HEAT_ENTRIES - 1) << 2);
+/**
+ * The jump cache: where compiled code for an address is. An entry: i64 tag (the address's low 48 bits,
+ * and above them the low 16 of S.epoch), u16 place in the function table, u16 R.left of its record,
+ * i32 code page.
+ */
+export const JUMP: number = HEAT + HEAT_ENTRIES * 4;
+export const JUMP_ENTRIES = 4096;
+export const JUMP_ENTRY_BYTES = 16;
 /** Bytes of a vCPU's state, all of the above. */
-export const STATE_BYTES: number = HEAT + HEAT_ENTRIES * 4;
+export const STATE_BYTES: number = JUMP + JUMP_ENTRIES * JUMP_ENTRY_BYTES;
 
 /** Slot of general register `n`. */
 export const gprSlot = (n: number): number => GPR + 8 * n;

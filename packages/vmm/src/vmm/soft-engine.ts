@@ -23,6 +23,7 @@ import {
   EXIT_REP,
   EXIT_STRING,
   EXIT_WRITE,
+  EXPECTED,
   S,
   SHADOW,
   STATE_BYTES,
@@ -397,7 +398,9 @@ export class SoftVcpu implements EngineVcpu {
         this.set32(S.exit, EXIT.none);
         this.set32(S.budget, left);
         this.set32(S.compiled, 0);
+        this.set32(S.depth, 0);
         cpu.enter(this.base);
+        this.expectNobody();
         this.compiled += this.get32(S.compiled);
       }
       // Exceptions take of the slice too, and are no instructions.
@@ -410,6 +413,12 @@ export class SoftVcpu implements EngineVcpu {
       if (!stepping) break;
     }
     return EngineExitReason.none;
+  }
+
+  /** Whoever waited in compiled code for the guest to return has been left. */
+  private expectNobody(): void {
+    this.set32(S.expected, Number(EXPECTED.none & 0xffffffffn));
+    this.set32(S.expected + 4, Number(EXPECTED.none >> 32n));
   }
 
   /** One instruction at a time: traps, shadows, and an access to finish before an interrupt. */
@@ -536,6 +545,7 @@ export class SoftVcpu implements EngineVcpu {
   reset(state: VcpuRegState): boolean {
     this.prepare();
     resetState(this.view, this.base, this.words);
+    this.expectNobody();
     this.pending = undefined;
     this.pvclockGpa = 0n;
     return this.writeRegs(state, 0x1f);

@@ -23,8 +23,8 @@ import type { RegionLocals } from './region-locals.ts';
 export interface RegionWays {
   /** A fault of the instruction, which is not done. */
   fault(): void;
-  /** To the address in the region's local `target`. */
-  enter(): void;
+  /** To the address in the region's local `target`: by a jump, a call or a return. */
+  enter(by: 'jump' | 'call' | 'return'): void;
   /** To the monitor; the instruction under way goes on in the next slice. */
   pause(): void;
   /** Along the block's direct edges. */
@@ -269,7 +269,13 @@ export class JitContext extends InterpreterContext {
 
   override jump(rip: I64): void {
     this.f.set(this.locals.target, rip);
-    this.ways.enter();
+    this.ways.enter(this.row.mnemonic === 'call' ? 'call' : 'jump');
+    this.end();
+  }
+
+  override returnTo(rip: I64): void {
+    this.f.set(this.locals.target, rip);
+    this.ways.enter('return');
     this.end();
   }
 

@@ -12,7 +12,7 @@
 // its flags are made of, how many instructions the budget has not been charged for. Where paths
 // join, it is put into the locals; the budget is looked at where loops start over.
 
-import { c32, type Fn, type I32, i32, i64 } from '../../wasm/expr.ts';
+import { c32, c64, type Fn, type I32, i32, i64 } from '../../wasm/expr.ts';
 import type { FunctionBuilder, Label } from '../../wasm/function.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
 import { type SemanticTable, semanticOf } from '../context.ts';
@@ -20,7 +20,7 @@ import { type Flow, HANDLER_PARAMS } from '../flow.ts';
 import { prelude } from '../handlers.ts';
 import type { InterpreterContext } from '../interpreter-context.ts';
 import type { Runtime } from '../runtime.ts';
-import { S, SLOT } from '../state.ts';
+import { EXPECTED, S, SLOT } from '../state.ts';
 import { isLocal, setsFlagsOnCondition } from './compilable.ts';
 import { JitContext, type RegionParts, type RegionWays, StateContext } from './jit-context.ts';
 import { type FlagPath, LocalFlags } from './local-flags.ts';
@@ -54,6 +54,8 @@ interface Path {
 const UNITS: Readonly<Record<string, number>> = { x87: 1, mmx: 2, sse: 4, 'sse+mmx': 6 };
 
 const PAGE_BYTES = 4096;
+/** Callers that may wait at once, on the host's stack: some 30 KB of it. */
+const DEPTH_MAX = 64;
 
 /** Compiles one region; used once. */
 export class RegionCompiler {
@@ -83,12 +85,14 @@ export class RegionCompiler {
     this.blocks = [entry, ...[...region.blocks.values()].filter((block) => block !== entry)];
     for (const [node, block] of this.blocks.entries()) this.nodeOf.set(block.offset, node);
     this.shape = shapeOf({ successors: this.blocks.map((block) => this.successors(block)) });
-    this.hasOnState = this.blocks.some(({ instructions }) => !instructions.every(isLocal));
+    this.hasOnState = this.blocks.some(
+      ({ instructions, end }) => end.kind === 'call' || !instructions.every(isLocal),
+    );
   }
 
   private successors({ end }: Block): number[] {
-    const offsets =
-      end.kind === 'leaves' ? [] : end.kind === 'goes on' ? [end.next] : [end.taken, end.next];
+    const taken = end.kind === 'branch' ? [end.taken] : [];
+    const offsets = end.kind === 'leaves' ? [] : [...taken, end.next];
     return offsets.flatMap((offset) => {
       const node = offset === undefined ? undefined : this.nodeOf.get(offset);
       return node === undefined ? [] : [node];
@@ -120,6 +124,11 @@ export class RegionCompiler {
     f.set(locals.tlb, i32.load(cpu, S.tlb));
     f.set(locals.ripBase, i64.load(cpu, SLOT.ripBase));
     f.set(locals.generation, i32.load(cpu, S.codeGeneration));
+    f.defer(() => {
+      if (!locals.hasCalls) return;
+      f.set(locals.codePage, i32.load(cpu, S.codePage));
+      f.set(locals.epoch, i32.load(cpu, S.epoch));
+    });
   }
 
   // Paths.
@@ -165,9 +174,13 @@ export class RegionCompiler {
 
   /** Leaves to an offset relative to the page, not necessarily inside it. */
   private leaveTo(offset: number): void {
-    const record = offset >= 0 && offset < PAGE_BYTES ? this.parts.recordAt(offset) : 0;
+    const record = this.recordAt(offset);
     if (record !== 0) this.leave('go', record);
     else this.leaveToAddress(offset);
+  }
+
+  private recordAt(offset: number): number {
+    return offset >= 0 && offset < PAGE_BYTES ? this.parts.recordAt(offset) : 0;
   }
 
   private leaveToAddress(offset: number): void {
@@ -282,16 +295,29 @@ export class RegionCompiler {
     return {
       // $faultAt gives back the interpreter's charge, which nobody has made.
       fault: () => this.leave('fault', at.record, this.charge + this.parts.leftOf(at.record)),
-      enter: () => this.leave('enter', undefined, this.charge + 1),
+      enter: (by) => this.enter(node, by),
       pause: () => this.leave('sliceEnd', at.offset),
       branch: (condition) => this.branch(node, condition),
     };
   }
 
+  /** Goes to the address in `target`. */
+  private enter(node: number, by: 'jump' | 'call' | 'return'): void {
+    const { end } = this.blocks[node];
+    this.charge++;
+    if (by === 'return') this.leave('return');
+    else if (by === 'call' && end.kind === 'call') this.call(node, end.next, undefined);
+    else this.leave('enter');
+  }
+
   private branch(node: number, condition: I32 | undefined): void {
     const { end } = this.blocks[node];
-    if (end.kind !== 'branch') throw new Error('a direct branch without a target');
     this.charge++;
+    if (end.kind === 'call') {
+      this.call(node, end.next, end.target);
+      return;
+    }
+    if (end.kind !== 'branch') throw new Error('a direct branch without a target');
     if (!condition || end.next === undefined) {
       this.edge(node, end.taken);
       return;
@@ -309,9 +335,66 @@ export class RegionCompiler {
     this.f.unreachable();
   }
 
+  /**
+   * Calls, to an offset of the page or to the address in `target`: the region's function waits while
+   * the guest's callee runs, and goes on at `next` when it returns there. It returns itself, up to the
+   * monitor, when the slice has ended meanwhile.
+   */
+  private call(node: number, next: number, offset: number | undefined): void {
+    if (!this.nodeOf.has(next)) {
+      if (offset === undefined) this.leave('enter');
+      else this.leaveTo(offset);
+      return;
+    }
+    const { f, cpu, locals, flags, parts } = this;
+    locals.hasCalls = true;
+    const depth = f.let(i32.load(cpu, S.depth));
+    f.if(i32.ge_u(depth, c32(DEPTH_MAX)), () => {
+      if (offset === undefined) this.leave('enter');
+      else this.leaveTo(offset);
+    });
+    flags.compute();
+    this.pay();
+    this.storeAll();
+    this.exits.account();
+    const saved = f.let(i64.load(cpu, S.expected));
+    const back = i64.add(locals.ripBase, c64(next));
+    f.store64(cpu, back, S.expected);
+    f.store32(cpu, i32.add(depth, c32(1)), S.depth);
+    const record = offset === undefined ? 0 : this.recordAt(offset);
+    const target =
+      offset === undefined ? locals.target : i64.add(locals.ripBase, i64.extend_s(c32(offset)));
+    if (record !== 0) f.call(parts.flow.goFrom, cpu, c32(record), locals.budget);
+    else f.call(parts.flow.enterFrom, cpu, target, locals.budget);
+    f.if(i64.ne(i64.load(cpu, S.expected), c64(EXPECTED.met)), () => f.return());
+    f.store64(cpu, saved, S.expected);
+    f.store32(cpu, depth, S.depth);
+    f.store32(cpu, locals.codePage, S.codePage);
+    f.store64(cpu, locals.ripBase, SLOT.ripBase);
+    f.set(locals.budget, i32.load(cpu, S.budget));
+    this.takeUp(0);
+    const isElsewhere = i32.ne(i32.load(cpu, S.epoch), locals.epoch);
+    f.if(isElsewhere, () => this.leaveToAddress(next));
+    this.edge(node, next);
+  }
+
+  /** Takes registers and flags from the state, behind something that worked on it. */
+  private takeUp(charge: number): void {
+    const { f, cpu, locals, dirty, flags } = this;
+    f.recycle();
+    this.charge = charge;
+    this.units = 0;
+    f.set(locals.accounted, locals.budget);
+    f.defer(() => locals.loadRegisters(cpu));
+    f.set(locals.tlb, i32.load(cpu, S.tlb));
+    dirty.general = 0;
+    dirty.isAny = false;
+    flags.reload();
+  }
+
   /** Emits an instruction on the state of the vCPU; true when it ended the block. */
   private onState(at: RegionInstruction): boolean {
-    const { f, cpu, locals, dirty, flags, exits, parts } = this;
+    const { f, cpu, locals, exits, parts } = this;
     this.settle();
     f.recycle();
     this.storeAll();
@@ -320,17 +403,9 @@ export class RegionCompiler {
     f.store32(cpu, i32.sub(locals.budget, c32(parts.leftOf(at.record))), S.budget);
     const x = new StateContext(this.partsOf(-1, at));
     prelude(x);
-    this.units = 0;
     this.run(x);
     if (x.hasEnded) return true;
-    f.recycle();
-    this.charge = 1;
-    f.set(locals.accounted, locals.budget);
-    f.defer(() => locals.loadRegisters(cpu));
-    f.set(locals.tlb, i32.load(cpu, S.tlb));
-    dirty.general = 0;
-    dirty.isAny = false;
-    flags.reload();
+    this.takeUp(1);
     const isStale = i32.ne(i32.load(cpu, S.codeGeneration), locals.generation);
     f.if(isStale, () => this.leaveToAddress(nextOffset(at)));
     return false;

@@ -8,10 +8,10 @@
 //   end; code of exit 1
 //   end; code of exit 2
 
-import { c32, type I32, i32, i64 } from '../../wasm/expr.ts';
+import { c32, c64, type I32, i32, i64 } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Flow } from '../flow.ts';
-import { EXIT, S } from '../state.ts';
+import { EXIT, EXPECTED, S } from '../state.ts';
 import type { LocalFlags } from './local-flags.ts';
 import type { RegionLocals } from './region-locals.ts';
 
@@ -21,6 +21,8 @@ export type ExitKind =
   | 'go'
   /** At the address `target`. */
   | 'enter'
+  /** At the address `target`, where a region may wait for it. */
+  | 'return'
   /** To the delivery of a fault of the record `argument`. */
   | 'fault'
   /** To the monitor; in the next slice at the offset `argument` of the page. */
@@ -113,6 +115,13 @@ export class RegionExits {
     if (kind === 'go') {
       f.returnCall(flow.goFrom, cpu, argument, budget);
     } else if (kind === 'enter') {
+      f.returnCall(flow.enterFrom, cpu, target, budget);
+    } else if (kind === 'return') {
+      f.if(i64.eq(target, i64.load(cpu, S.expected)), () => {
+        f.store64(cpu, c64(EXPECTED.met), S.expected);
+        f.store32(cpu, budget, S.budget);
+        f.return();
+      });
       f.returnCall(flow.enterFrom, cpu, target, budget);
     } else if (kind === 'fault') {
       f.store32(cpu, budget, S.budget);

@@ -13,11 +13,16 @@ export class RegionLocals {
   readonly flagCarry: Local<'i64'>;
   /** True once anything in the region reads or writes the flag words. */
   usesFlags = false;
+  /** True once a call in the region waits for its callee. */
+  hasCalls = false;
   /** Instructions left in the slice, and what that was when they were last accounted for. */
   readonly budget: Local<'i32'>;
   readonly accounted: Local<'i32'>;
   readonly tlb: Local<'i32'>;
   readonly ripBase: Local<'i64'>;
+  /** What S.codePage and S.epoch were at entry. */
+  readonly codePage: Local<'i32'>;
+  readonly epoch: Local<'i32'>;
   /** S.codeGeneration at entry, and whether a store has changed it since. */
   readonly generation: Local<'i32'>;
   readonly isStale: Local<'i32'>;
@@ -38,6 +43,8 @@ export class RegionLocals {
     this.accounted = f.keep('i32');
     this.tlb = f.keep('i32');
     this.ripBase = f.keep('i64');
+    this.codePage = f.keep('i32');
+    this.epoch = f.keep('i32');
     this.generation = f.keep('i32');
     this.isStale = f.keep('i32');
     this.argument = f.keep('i32');

@@ -28,7 +28,12 @@ export interface RegionInstruction {
 export type BlockEnd =
   /** A conditional or unconditional direct jump, to page offsets. */
   | { readonly kind: 'branch'; readonly taken: number; readonly next: number | undefined }
-  /** The last instruction leaves by itself: RET, indirect jumps and calls, far transfers. */
+  /**
+   * A call, to a page offset or (undefined) wherever its operand says. The callee's return goes on at
+   * `next`.
+   */
+  | { readonly kind: 'call'; readonly target: number | undefined; readonly next: number }
+  /** The last instruction leaves by itself: RET, indirect jumps, far transfers. */
   | { readonly kind: 'leaves' }
   /** Control goes on at an offset of the page. */
   | { readonly kind: 'goes on'; readonly next: number };
@@ -86,7 +91,7 @@ export class RegionFinder {
       if (end.kind === 'branch') {
         pending.push(end.taken);
         if (end.next !== undefined) pending.push(end.next);
-      } else if (end.kind === 'goes on') {
+      } else if (end.kind !== 'leaves') {
         pending.push(end.next);
       }
     }
@@ -142,8 +147,11 @@ function isWorthwhile(page: RegionPage, offset: number): boolean {
 function endOf({ instruction, offset }: RegionInstruction, next: number): BlockEnd {
   const { row, immLo, length } = instruction;
   const direct = row.operands.some((operand) => operand.type === 'rel8' || operand.type === 'relz');
+  if (row.mnemonic === 'call' && row.operands[0].type !== 'far' && row.operands[0].type !== 'mfar') {
+    return { kind: 'call', target: direct ? next + immLo : undefined, next };
+  }
   if (!direct) return goesOn(row) ? { kind: 'goes on', next } : { kind: 'leaves' };
   const taken = offset + length + immLo;
-  const conditional = row.mnemonic !== 'jmp' && row.mnemonic !== 'call';
+  const conditional = row.mnemonic !== 'jmp';
   return { kind: 'branch', taken, next: conditional ? next : undefined };
 }
