@@ -4,7 +4,18 @@
 // differ between SSE and x87. One set of functions serves binary32, binary64 and double extended:
 // the significands are 64 bits wide, and only rounding knows the format.
 
-import { c32, c64, call, type Fn, type I32, type I64, i32, i64, type Local } from '../wasm/expr.ts';
+import {
+  c32,
+  c64,
+  call,
+  type Fn,
+  f64,
+  type I32,
+  type I64,
+  i32,
+  i64,
+  type Local,
+} from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import {
@@ -262,13 +273,12 @@ function defineSqrt(m: ModuleBuilder, r: Rounding): Fn<'i64'> {
     f.if(i32.eq(exp, c32(EXP_SPECIAL)), () =>
       f.return(call(r.pack, cpu, c32(0), exp, INTEGER_BIT, format)),
     );
-    // An odd exponent doubles the significand. The radicand is then 128 bits, of which the top two
-    // (01, 10 or 11) give the root's first bit, and each further two give one bit.
+    // An odd exponent doubles the significand. The radicand is then 128 bits, whose top two are not 00.
     const e = f.let(i32.sub(exp, c32(BIAS)));
-    const first = f.let(i64.extend_u(i32.add(i32.and(e, c32(1)), c32(1))));
-    const radicand = f.let(i64.shl(sig, first));
-    const remainder = f.let(i64.sub(i64.shr_u(sig, i64.sub(c64(64), first)), ONE64));
-    const { root, carry } = squareRootBits(f, radicand, remainder);
+    const even = f.let(i64.extend_u(i32.eqz(i32.and(e, c32(1)))));
+    const high = f.let(i64.shr_u(sig, even));
+    const low = f.let(i64.shl(i64.and(sig, even), c64(63)));
+    const { root, remainder, carry } = squareRootBits(f, high, low);
     // The next bit of the root would be 1 if the remainder is greater than the root; more cannot be
     // equal to a half, since the radicand has ended.
     const above = i32.or(i64.ne(carry, ZERO64), i64.gt_u(remainder, root));
@@ -280,39 +290,45 @@ function defineSqrt(m: ModuleBuilder, r: Rounding): Fn<'i64'> {
 }
 
 /**
- * Sixty-three steps of the digit-by-digit square root, after a first one that left root 1. The last
- * remainder can have 65 bits: `carry` is its top.
+ * The 64-bit root of `high` and `low`, and the remainder, of up to 65 bits: `carry` is its top. The
+ * host's square root gives the root's upper half, and a division the lower one (P. Zimmermann,
+ * "Karatsuba Square Root", INRIA RR-3805, 1999).
  */
 function squareRootBits(
   f: FunctionBuilder,
-  radicand: Local<'i64'>,
-  remainder: Local<'i64'>,
-): { root: Local<'i64'>; carry: Local<'i64'> } {
-  const root = f.let(ONE64);
-  const carry = f.let(ZERO64);
-  const count = f.let(c32(63));
-  f.loop((again) => {
-    // remainder = remainder * 4 + the next two bits; the trial is root * 4 + 1.
-    f.set(carry, i64.shr_u(remainder, c64(62)));
-    f.set(remainder, i64.or(i64.shl(remainder, c64(2)), i64.shr_u(radicand, c64(62))));
-    f.set(radicand, i64.shl(radicand, c64(2)));
-    const trial = f.let(i64.or(i64.shl(root, c64(2)), ONE64));
-    const trialHigh = f.let(i64.shr_u(root, c64(62)));
-    f.set(root, i64.shl(root, ONE64));
-    const fits = i32.or(
-      i64.gt_u(carry, trialHigh),
-      i32.and(i64.eq(carry, trialHigh), i64.ge_u(remainder, trial)),
-    );
-    f.if(fits, () => {
-      const borrow = i64.extend_u(i64.lt_u(remainder, trial));
-      f.set(carry, i64.sub(i64.sub(carry, trialHigh), borrow));
-      f.set(remainder, i64.sub(remainder, trial));
-      f.set(root, i64.or(root, ONE64));
-    });
-    f.set(count, i32.sub(count, c32(1)));
-    f.br(again, count);
+  high: Local<'i64'>,
+  low: Local<'i64'>,
+): { root: Local<'i64'>; remainder: Local<'i64'>; carry: Local<'i64'> } {
+  const half = c64(32);
+  const mask = c64(0xffffffff);
+  const square = (x: I64): I64 => i64.mul(x, x);
+  // A double has fewer bits than `high`: its root may be one too large.
+  const upper = f.let(i64.trunc_sat_f64_u(f64.sqrt(f64.convert_i64_u(high))));
+  f.if(i64.gt_u(upper, mask), () => f.set(upper, mask));
+  f.if(i64.gt_u(square(upper), high), () => f.set(upper, i64.sub(upper, ONE64)));
+  const rest = f.let(i64.sub(high, square(upper)));
+  // (rest, upper half of low) / (2 * upper), without the 65th bit that the dividend may have.
+  const dividend = i64.or(i64.shl(rest, c64(31)), i64.shr_u(low, c64(33)));
+  const lower = f.let(i64.div_u(dividend, upper));
+  f.if(i64.gt_u(lower, mask), () => f.set(lower, mask));
+  const twice = i64.shl(upper, ONE64);
+  const over = f.let(
+    i64.sub(i64.or(i64.shl(rest, half), i64.shr_u(low, half)), i64.mul(twice, lower)),
+  );
+  const root = f.let(i64.or(i64.shl(upper, half), lower));
+  const before = f.let(i64.or(i64.shl(over, half), i64.and(low, mask)));
+  const remainder = f.let(i64.sub(before, square(lower)));
+  const borrow = i64.extend_u(i64.lt_u(before, square(lower)));
+  const carry = f.let(i64.sub(i64.shr_u(over, half), borrow));
+  f.if(i64.lt_s(carry, ZERO64), () => {
+    // One too large after all: remainder + 2 * root - 1, and the root less 1.
+    const addend = f.let(i64.sub(i64.shl(root, ONE64), ONE64));
+    f.set(remainder, i64.add(remainder, addend));
+    const carried = i64.extend_u(i64.lt_u(remainder, addend));
+    f.set(carry, i64.add(i64.add(carry, i64.shr_u(root, c64(63))), carried));
+    f.set(root, i64.sub(root, ONE64));
   });
-  return { root, carry };
+  return { root, remainder, carry };
 }
 
 /** Defines the arithmetic in `m`. */
