@@ -117,6 +117,9 @@ export interface Context {
   load128(linear: I64): V128;
   store128(linear: I64, value: V128): void;
 
+  /** 1 when WebAssembly's arithmetic is SSE's: see roundsAsHost of sse-exceptions.ts. */
+  roundsAsHost(): I32;
+
   /** Raises an exception; the function is left. Conditional when `when` is given. */
   raise(vector: number, options?: { code?: I32; when?: I32 }): void;
   /** Goes to $fault when `failed` is not zero: after a runtime function has set the fault. */

@@ -25,6 +25,7 @@ import { loadLow, TLB, tlbEntry } from './mmu.ts';
 import { hasMemoryForm, operandSize, registerFormSize, registerNaming } from './operand-size.ts';
 import { BLOCK_INSTRUCTIONS_MAX, R } from './record.ts';
 import type { Runtime } from './runtime.ts';
+import { roundsAsHost } from './sse-exceptions.ts';
 import { CS, EXPECTED, gprSlot, RAX, S, SEGMENT_LIMIT, segmentCache, VECTOR } from './state.ts';
 
 /** Builds one handler. */
@@ -407,6 +408,10 @@ export class InterpreterContext implements Context {
         this.commit(kept, 16, address);
       },
     );
+  }
+
+  roundsAsHost(): I32 {
+    return roundsAsHost(this.cpu);
   }
 
   // Faults.

@@ -27,10 +27,7 @@ export function jumpEntry(cpu: I32, rip: I64): I32 {
 
 /** The tag that an entry for `rip` has now. */
 export const jumpTag = (cpu: I32, rip: I64): I64 =>
-  i64.or(
-    i64.and(rip, c64(0xffffffffffffn)),
-    i64.shl(i64.load32_u(cpu, S.epoch), c64(48)),
-  );
+  i64.or(i64.and(rip, c64(0xffffffffffffn)), i64.shl(i64.load32_u(cpu, S.epoch), c64(48)));
 
 /** Emits a step of S.epoch: code or its mapping has changed. */
 export function stepEpoch(f: FunctionBuilder, cpu: I32): void {

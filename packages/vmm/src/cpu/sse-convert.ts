@@ -12,7 +12,7 @@ import { c32, c64, f32, f64, type I32, type I64, i32, i64, type V128 } from '../
 import { f32x4, f64x2, i32x4, i64x2, v128 } from '../wasm/simd.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
 import type { ConvertRuntime } from './sse-convert-slow.ts';
-import { ignoresInexact, MXCSR_RC, mxcsrIs, roundsAsHost } from './sse-exceptions.ts';
+import { ignoresInexact, MXCSR_RC, mxcsrIs } from './sse-exceptions.ts';
 import {
   type BitsType,
   denormals,
@@ -49,7 +49,7 @@ const within = (value: I64, limit: number): I32 =>
 /** CVTSI2SS. */
 const integerToSingle: Semantic = (x) => {
   const value = signedSource(x);
-  const exact = i32.or(within(value, SINGLE_EXACT), roundsAsHost(x.cpu));
+  const exact = i32.or(within(value, SINGLE_EXACT), x.roundsAsHost());
   const address = x.xmmAddress(0);
   scalarResult(x, single, address, exact, i32.reinterpret(f32.convert_i64_s(value)), () =>
     x.attempt(x.runtime.sse.convert.scalar.integerToSingle, x.cpu, address, value),
@@ -65,7 +65,7 @@ const integerToDouble: Semantic = (x) => {
     x.f.store64(address, result);
     return;
   }
-  const exact = i32.or(within(value, DOUBLE_EXACT), roundsAsHost(x.cpu));
+  const exact = i32.or(within(value, DOUBLE_EXACT), x.roundsAsHost());
   scalarResult(x, double, address, exact, result, () =>
     x.attempt(x.runtime.sse.convert.scalar.integerToDouble, x.cpu, address, value),
   );
@@ -127,7 +127,7 @@ const doubleToSingle: Semantic = (x) => {
   const narrow = f.let(f32.demote(value));
   const result = f.let(i32.reinterpret(narrow));
   const size = i32.or(single.isPlain(result), f64.eq(value, f64.const(0)));
-  const quiet = i32.or(f64.eq(f64.promote(narrow), value), roundsAsHost(x.cpu));
+  const quiet = i32.or(f64.eq(f64.promote(narrow), value), x.roundsAsHost());
   const address = x.xmmAddress(0);
   scalarResult(x, single, address, i32.and(size, quiet), result, () =>
     x.attempt(x.runtime.sse.convert.scalar.doubleToSingle, x.cpu, address, a),
@@ -177,7 +177,7 @@ const doublesToSingles: Convert = (x, a) => {
   const large = f64x2.gt(f64x2.abs(back), doubles.splat(2 ** -126));
   const size = x.f.let(v128.and(v128.or(large, zeros(doubles, a)), finite(doubles, back)));
   const same = doubles.allTrue(v128.and(size, f64x2.eq(back, a)));
-  const exact = i32.or(same, i32.and(roundsAsHost(x.cpu), doubles.allTrue(size)));
+  const exact = i32.or(same, i32.and(x.roundsAsHost(), doubles.allTrue(size)));
   return { result, exact, slow: 'doubleToSingle' };
 };
 
@@ -187,7 +187,7 @@ const dwordsToSingles: Convert = (x, a) => {
   const small = i32x4.le_u(i32x4.add(a, limit), splat32(c32(2 * SINGLE_EXACT)));
   return {
     result: f32x4.convert_i32x4_s(a),
-    exact: i32.or(i32x4.all_true(small), roundsAsHost(x.cpu)),
+    exact: i32.or(i32x4.all_true(small), x.roundsAsHost()),
     slow: 'dwordToSingle',
   };
 };

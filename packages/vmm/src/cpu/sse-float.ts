@@ -9,7 +9,6 @@
 import { type I32, i32, select, type V128 } from '../wasm/expr.ts';
 import { v128 } from '../wasm/simd.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
-import { roundsAsHost } from './sse-exceptions.ts';
 import type { BinaryName } from './sse-float-slow.ts';
 import {
   type BitsType,
@@ -59,7 +58,7 @@ const scalarArithmetic =
     const result = x.f.let(scalar.ofFloat(value));
     const size = isSum(arithmetic) ? scalar.isFinite(result) : scalar.isPlain(result);
     const denormal = i32.or(scalar.isDenormal(a), scalar.isDenormal(b));
-    const exact = i32.and(i32.and(size, i32.eqz(denormal)), roundsAsHost(x.cpu));
+    const exact = i32.and(i32.and(size, i32.eqz(denormal)), x.roundsAsHost());
     const slow = p.slow(x).scalar[arithmetic.name];
     scalarResult(x, scalar, address, exact, result, () => x.attempt(slow, x.cpu, address, b));
   };
@@ -86,7 +85,7 @@ function packedArithmeticOn(
   const { packed } = p;
   const result = x.f.let(packed.op[arithmetic.op](a, b));
   const lanes = exactLanes(packed, arithmetic, a, b, result);
-  const exact = i32.and(roundsAsHost(x.cpu), packed.allTrue(lanes));
+  const exact = i32.and(x.roundsAsHost(), packed.allTrue(lanes));
   const slow = p.slow(x).packed[arithmetic.name];
   packedResult(x, address, exact, result, () => x.attempt(slow, x.cpu, address, a, b));
 }
@@ -125,7 +124,7 @@ const alternating =
     const inOdd = indices((i) => (Math.floor(i / bytes) % 2 === 0 ? i : i + 16));
     const result = x.f.let(v128.shuffle(packed.op.sub(a, b), packed.op.add(a, b), inOdd));
     const lanes = exactLanes(packed, ADD, a, b, result);
-    const exact = i32.and(roundsAsHost(x.cpu), packed.allTrue(lanes));
+    const exact = i32.and(x.roundsAsHost(), packed.allTrue(lanes));
     const slow = p.slow(x).packed.addSubtract;
     packedResult(x, address, exact, result, () => x.attempt(slow, x.cpu, address, a, b));
   };
@@ -140,7 +139,7 @@ const scalarSqrt =
     const result = x.f.let(scalar.ofFloat(scalar.op.sqrt(scalar.float(a))));
     const slow = p.slow(x).scalarSqrt;
     const address = x.xmmAddress(0);
-    scalarResult(x, scalar, address, i32.and(positive, roundsAsHost(x.cpu)), result, () =>
+    scalarResult(x, scalar, address, i32.and(positive, x.roundsAsHost()), result, () =>
       x.attempt(slow, x.cpu, address, a),
     );
   };
@@ -154,7 +153,7 @@ const packedSqrt =
     // Not smaller than the least normal number; a NaN is not, either.
     const size = v128.or(packed.op.ge(a, packed.least), zeros(packed, a));
     const lanes = v128.and(size, finite(packed, a));
-    const exact = i32.and(roundsAsHost(x.cpu), packed.allTrue(lanes));
+    const exact = i32.and(x.roundsAsHost(), packed.allTrue(lanes));
     const address = x.xmmAddress(0);
     packedResult(x, address, exact, packed.op.sqrt(a), () =>
       x.attempt(p.slow(x).packedSqrt, x.cpu, address, a),

@@ -4,7 +4,17 @@
 // the others everything does, on the state of the vCPU.
 
 import { operandShapes } from '../../isa/operand.ts';
-import { c32, c64, c64parts, type I32, type I64, i32, i64 } from '../../wasm/expr.ts';
+import {
+  c32,
+  c64,
+  c64parts,
+  type Expr,
+  type Fn,
+  type I32,
+  type I64,
+  i32,
+  i64,
+} from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Size, Variant } from '../context.ts';
 import type { Flow } from '../flow.ts';
@@ -13,6 +23,7 @@ import { LazyFlags } from '../lazy-flags.ts';
 import { TLB, tlbEntry } from '../mmu.ts';
 import { registerNaming } from '../operand-size.ts';
 import type { Runtime } from '../runtime.ts';
+import { roundsAsHost } from '../sse-exceptions.ts';
 import { EXIT, RAX, RCX, RDI, RSI, S, SLOT } from '../state.ts';
 import type { LocalFlags } from './local-flags.ts';
 import type { RegionInstruction } from './region.ts';
@@ -254,6 +265,17 @@ export class JitContext extends InterpreterContext {
   protected override commit(linear: I64, bytes: number, address: I32): void {
     super.commit(linear, bytes, address);
     this.noteStale();
+  }
+
+  override roundsAsHost(): I32 {
+    this.locals.usesRounding = true;
+    return this.locals.hostRounding;
+  }
+
+  override attempt(fn: Fn<'i32'>, ...args: Expr[]): void {
+    super.attempt(fn, ...args);
+    // It may have been soft floating point, which sets MXCSR.PE: from then on the host's will do.
+    if (this.locals.usesRounding) this.f.set(this.locals.hostRounding, roundsAsHost(this.cpu));
   }
 
   // Faults and control.

@@ -3,6 +3,7 @@
 import type { I32, Local } from '../../wasm/expr.ts';
 import { i64 } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function.ts';
+import { roundsAsHost } from '../sse-exceptions.ts';
 import { gprSlot, S } from '../state.ts';
 
 const REGISTERS = 16;
@@ -13,6 +14,9 @@ export class RegionLocals {
   readonly flagCarry: Local<'i64'>;
   /** True once anything in the region reads or writes the flag words. */
   usesFlags = false;
+  /** 1 when SSE arithmetic may be the host's (roundsAsHost of sse-exceptions.ts), while that is used. */
+  readonly hostRounding: Local<'i32'>;
+  usesRounding = false;
   /** True once a call in the region waits for its callee. */
   hasCalls = false;
   /** Instructions left in the slice, and what that was when they were last accounted for. */
@@ -49,6 +53,7 @@ export class RegionLocals {
     this.isStale = f.keep('i32');
     this.argument = f.keep('i32');
     this.target = f.keep('i64');
+    this.hostRounding = f.keep('i32');
   }
 
   /** The local of general register `n`. */
@@ -66,11 +71,12 @@ export class RegionLocals {
     return this.generalIndices.has(local.index);
   }
 
-  /** Takes all registers in use from the state. Emit it when the region is complete. */
+  /** Takes all registers in use, and what derives from MXCSR, from the state. Emit it when the region is complete. */
   loadRegisters(cpu: I32): void {
     for (const [n, local] of this.general.entries()) {
       if (local) this.f.set(local, i64.load(cpu, gprSlot(n)));
     }
+    if (this.usesRounding) this.f.set(this.hostRounding, roundsAsHost(cpu));
     if (!this.usesFlags) return;
     this.f.set(this.flagResult, i64.load(cpu, S.flagResult));
     this.f.set(this.flagCarry, i64.load(cpu, S.flagCarry));

@@ -147,7 +147,11 @@ function isWorthwhile(page: RegionPage, offset: number): boolean {
 function endOf({ instruction, offset }: RegionInstruction, next: number): BlockEnd {
   const { row, immLo, length } = instruction;
   const direct = row.operands.some((operand) => operand.type === 'rel8' || operand.type === 'relz');
-  if (row.mnemonic === 'call' && row.operands[0].type !== 'far' && row.operands[0].type !== 'mfar') {
+  if (
+    row.mnemonic === 'call' &&
+    row.operands[0].type !== 'far' &&
+    row.operands[0].type !== 'mfar'
+  ) {
     return { kind: 'call', target: direct ? next + immLo : undefined, next };
   }
   if (!direct) return goesOn(row) ? { kind: 'goes on', next } : { kind: 'leaves' };
