@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { freemem } from 'node:os';
 import { basename } from 'node:path';
-import { type Errno, type JitMode, VmmError } from 'vmm';
+import { type Errno, type JitMode, parseImageReference, VmmError } from 'vmm';
 import {
   ENGINES,
   type EngineName,
@@ -143,7 +143,7 @@ function parseDisks(paths: readonly string[]): RunDisk[] {
   if (paths.length > DISKS_MAX) {
     throw new VmmError('EINVAL', `too many disks: a virtual machine has at most ${DISKS_MAX}`);
   }
-  return paths.map((path) => ({ path, readOnly: false }));
+  return paths.map((path) => ({ ...parseImageReference(path), readOnly: false }));
 }
 
 /**

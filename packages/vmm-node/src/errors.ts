@@ -16,6 +16,9 @@ const REASONS: Partial<Record<string, readonly [code: Errno, text: string]>> = {
   ELOOP: ['EINVAL', 'its symbolic links form a loop'],
   ENAMETOOLONG: ['EINVAL', 'its path is too long'],
   EFBIG: ['EFBIG', 'it is too large'],
+  EEXIST: ['EEXIST', 'it exists already'],
+  ENOSPC: ['ENOSPC', 'there is no space left'],
+  EDQUOT: ['ENOSPC', 'there is no space left'],
 };
 
 /** The errno and the words for an error of a file operation. */

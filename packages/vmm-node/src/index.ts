@@ -1,6 +1,7 @@
 // The public face of the Node adapters.
+export { openDisk } from './disk-image.ts';
 export { reasonOf } from './errors.ts';
-export { FileBlock, openFileBlock } from './file-block.ts';
+export { HostFile, openHostFile } from './host-file.ts';
 export type {
   CompilerStatistics,
   EngineName,

@@ -1,7 +1,7 @@
 // What it takes to run one virtual machine in this process, and how such a run ends. The exit
 // statuses are those of vmctl(8), "run".
 
-import type { GapStatistics, JitMode, JitStatistics } from 'vmm';
+import type { GapStatistics, ImageReference, JitMode, JitStatistics } from 'vmm';
 
 /** A file loaded beside the kernel: Linux's initrd, or a Multiboot module. */
 export interface RunModule {
@@ -10,9 +10,8 @@ export interface RunModule {
   readonly bytes: Uint8Array;
 }
 
-/** A disk: a raw image file or a block device. */
-export interface RunDisk {
-  readonly path: string;
+/** A disk: an image file or a block device. */
+export interface RunDisk extends ImageReference {
   readonly readOnly: boolean;
 }
 

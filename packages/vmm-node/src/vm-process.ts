@@ -9,6 +9,7 @@ import {
   Worker,
 } from 'node:worker_threads';
 import {
+  type Disk,
   GuestRam,
   type MachineEnd,
   ramRanges,
@@ -20,7 +21,7 @@ import {
 } from 'vmm';
 import { type CompileLink, startCompiler } from './compile-service.ts';
 import { ConsolePump } from './console-pump.ts';
-import { type FileBlock, openFileBlock } from './file-block.ts';
+import { openDisk } from './disk-image.ts';
 import type { RunEnd, RunOptions, RunOutcome, RunStatistics } from './run-options.ts';
 import {
   createLinkMemory,
@@ -69,10 +70,10 @@ export async function runVm(options: RunOptions): Promise<RunOutcome> {
   }
 }
 
-async function openDisks(options: RunOptions): Promise<FileBlock[]> {
-  const disks: FileBlock[] = [];
+async function openDisks(options: RunOptions): Promise<Disk[]> {
+  const disks: Disk[] = [];
   try {
-    for (const { path, readOnly } of options.disks) disks.push(await openFileBlock(path, readOnly));
+    for (const disk of options.disks) disks.push(await openDisk(disk, disk.readOnly));
   } catch (error) {
     await closeDisks(disks);
     throw error;
@@ -80,8 +81,9 @@ async function openDisks(options: RunOptions): Promise<FileBlock[]> {
   return disks;
 }
 
-async function closeDisks(disks: readonly FileBlock[]): Promise<void> {
-  await Promise.all(disks.map((disk) => disk.close()));
+async function closeDisks(disks: readonly Disk[]): Promise<void> {
+  const results = await Promise.allSettled(disks.map((disk) => disk.close()));
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
 /** The run of one machine, seen from the main thread. */
@@ -100,7 +102,7 @@ class VmProcess {
   private overdue: NodeJS.Timeout | undefined;
   private settle: (end: WorkerEnd) => void = () => {};
 
-  constructor(options: RunOptions, memory: WebAssembly.Memory, disks: readonly FileBlock[]) {
+  constructor(options: RunOptions, memory: WebAssembly.Memory, disks: readonly Disk[]) {
     this.options = options;
     this.memory = memory;
     const last = ramRanges(options.memoryBytes).at(-1)!;

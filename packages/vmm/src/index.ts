@@ -3,6 +3,16 @@ export type { Clock, Entropy } from './base/clock.ts';
 export { VirtualClock } from './base/clock.ts';
 export type { Errno } from './base/errors.ts';
 export { VmmError } from './base/errors.ts';
+export type { BlockFile } from './block/block-file.ts';
+export type { Disk, DiskFormat } from './block/disk.ts';
+export { DISK_FORMATS } from './block/disk.ts';
+export type { ImageFiles, ImageReference } from './block/open-disk.ts';
+export { DiskOpener, parseImageReference } from './block/open-disk.ts';
+export { Qcow2Disk, readStart } from './block/qcow2.ts';
+export type { Decompress, Decompressors } from './block/qcow2-compressed.ts';
+export type { NewBacking } from './block/qcow2-create.ts';
+export { createQcow2 } from './block/qcow2-create.ts';
+export { RawDisk } from './block/raw.ts';
 export type { GuestMemory } from './bus/guest-memory.ts';
 export type { JitMode, JitStatistics } from './cpu/jit/jit.ts';
 export type {

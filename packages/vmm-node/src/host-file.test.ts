@@ -4,13 +4,13 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type FileBlock, openFileBlock } from './file-block.ts';
+import { type HostFile, openHostFile } from './host-file.ts';
 
 let folder: string;
 let path: string;
-const opened: FileBlock[] = [];
+const opened: HostFile[] = [];
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'file-block-'));
+  folder = mkdtempSync(join(tmpdir(), 'host-file-'));
   path = join(folder, 'disk');
   writeFileSync(
     path,
@@ -22,8 +22,8 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function open(readOnly = false): Promise<FileBlock> {
-  const block = await openFileBlock(path, readOnly);
+async function open(readOnly = false): Promise<HostFile> {
+  const block = await openHostFile(path, readOnly);
   opened.push(block);
   return block;
 }
@@ -35,16 +35,16 @@ function shared(...lengths: number[]): Uint8Array[] {
   return lengths.map((length) => new Uint8Array(buffer, (at += length) - length, length));
 }
 
-test('FileBlock.read() scatters the bytes at an offset over shared memory', async () => {
+test('HostFile.read() scatters the bytes at an offset over shared memory', async () => {
   const disk = await open();
-  expect(disk.sectors).toBe(16);
+  expect(await disk.size()).toBe(8192);
   const parts = shared(512, 16, 1008);
   await disk.read(1024, parts);
   const expected = readFileSync(path).subarray(1024, 1024 + 1536);
   expect(Buffer.compare(Buffer.concat(parts), expected)).toBe(0);
 });
 
-test('FileBlock.write() gathers shared memory, and flush() resolves', async () => {
+test('HostFile.write() gathers shared memory, and flush() resolves', async () => {
   const disk = await open();
   const parts = shared(512, 512);
   parts[0]!.fill(0xaa);
@@ -58,7 +58,7 @@ test('FileBlock.write() gathers shared memory, and flush() resolves', async () =
   expect(file[5120]).toBe(64);
 });
 
-test('FileBlock.read() takes more parts than one system call does', async () => {
+test('HostFile.read() takes more parts than one system call does', async () => {
   truncateSync(path, 2000 * 512);
   const disk = await open();
   await disk.write(0, [new Uint8Array(2000 * 512).fill(7)]);
@@ -67,10 +67,10 @@ test('FileBlock.read() takes more parts than one system call does', async () => 
   expect(parts.every((part) => part.every((byte) => byte === 7))).toBe(true);
 });
 
-test('FileBlock pads a file to whole sectors with zeroes', async () => {
+test('HostFile.read() reads zeroes where the file has ended', async () => {
   truncateSync(path, 1000);
   const disk = await open();
-  expect(disk.sectors).toBe(2);
+  expect(await disk.size()).toBe(1000);
   const parts = shared(512);
   parts[0]!.fill(0xff);
   await disk.read(512, parts);
@@ -78,7 +78,15 @@ test('FileBlock pads a file to whole sectors with zeroes', async () => {
   expect([...parts[0]!.subarray(488)]).toEqual(new Array(24).fill(0));
 });
 
-test('openFileBlock() gives a disk to one writer or to many readers', async () => {
+test('HostFile.setSize() extends the file with zeroes and cuts it off', async () => {
+  const disk = await open();
+  await disk.setSize(9000);
+  expect(readFileSync(path).subarray(8192)).toEqual(Buffer.alloc(808));
+  await disk.setSize(100);
+  expect(await disk.size()).toBe(100);
+});
+
+test('openHostFile() gives a disk to one writer or to many readers', async () => {
   const writer = await open();
   const refusal = `Disk ${path} is locked: another virtual machine or program uses it.`;
   await expect(open()).rejects.toThrow(refusal);
@@ -90,7 +98,7 @@ test('openFileBlock() gives a disk to one writer or to many readers', async () =
   await expect(open()).rejects.toThrow(refusal);
 });
 
-test('openFileBlock() sees the lock of another program, until that ends', async () => {
+test('openHostFile() sees the lock of another program, until that ends', async () => {
   const other = spawn('flock', ['--no-fork', path, 'sh', '-c', 'echo locked; exec sleep 1000']);
   await new Promise((resolve) => other.stdout.once('data', resolve));
   await expect(open()).rejects.toThrow('is locked');
@@ -100,15 +108,12 @@ test('openFileBlock() sees the lock of another program, until that ends', async 
   await open();
 });
 
-test('openFileBlock() refuses what is no disk, in a sentence', async () => {
-  await expect(openFileBlock(join(folder, 'none'), false)).rejects.toThrow(
+test('openHostFile() refuses what is no disk, in a sentence', async () => {
+  await expect(openHostFile(join(folder, 'none'), false)).rejects.toThrow(
     `Cannot open disk ${folder}/none: there is no such file.`,
   );
-  await expect(openFileBlock(folder, false)).rejects.toThrow(`Disk ${folder} is a directory.`);
-  await expect(openFileBlock('/dev/null', false)).rejects.toThrow('neither a regular file nor');
-  const empty = join(folder, 'empty');
-  writeFileSync(empty, '');
-  await expect(openFileBlock(empty, false)).rejects.toThrow(`Disk ${empty} is empty.`);
+  await expect(openHostFile(folder, false)).rejects.toThrow(`Disk ${folder} is a directory.`);
+  await expect(openHostFile('/dev/null', false)).rejects.toThrow('neither a regular file nor');
   mkdirSync(join(folder, 'sub'));
-  await expect(openFileBlock(`${path}/sub`, false)).rejects.toThrow('not a directory');
+  await expect(openHostFile(`${path}/sub`, false)).rejects.toThrow('not a directory');
 });
