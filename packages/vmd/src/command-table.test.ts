@@ -68,6 +68,14 @@ test('parseArguments() checks the number of operands', () => {
 
 test('synopsis() and usage() are printed from the table', () => {
   expect(synopsis(COMMANDS[1]!)).toBe('status [-fw] [-m size] [--dry-run] [id]');
+  const options = [
+    { name: 'b', argument: 'base' },
+    { name: 'i', argument: 'disk', insteadOf: 'b' },
+    { name: 's', argument: 'size' },
+  ];
+  expect(synopsis({ ...command('create', ['disk']), options })).toBe(
+    'create [-b base | -i disk] [-s size] disk',
+  );
   expect(usage('vmctl', COMMANDS.slice(0, 1))).toBe(
     'usage: vmctl [-v] command [arg ...]\n       vmctl start [-fw] [-m size] [--dry-run] name\n',
   );

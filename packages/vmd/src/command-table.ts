@@ -58,7 +58,10 @@ export function synopsis(command: Command): string {
   for (const option of command.options) {
     if (flags.includes(option)) continue;
     const argument = option.argument === undefined ? '' : ` ${option.argument}`;
-    words.push(`[${optionText(option)}${argument}]${option.repeats === true ? '...' : ''}`);
+    const text = `${optionText(option)}${argument}`;
+    // The other one's closing bracket comes after this one.
+    if (option.insteadOf !== undefined) words.push(`${words.pop()!.slice(0, -1)} | ${text}]`);
+    else words.push(`[${text}]${option.repeats === true ? '...' : ''}`);
   }
   return [command.name, ...words, ...command.operands].join(' ');
 }

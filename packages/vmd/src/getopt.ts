@@ -13,6 +13,8 @@ export interface Option {
   readonly name: string;
   /** What to call its argument in the usage; absent when it takes none. */
   readonly argument?: string;
+  /** The option before this one, of which only one or the other may be given. */
+  readonly insteadOf?: string;
   /** The option may be given more than once. */
   readonly repeats?: boolean;
   /** What its argument may be, for completion: a path, or one of some words. */

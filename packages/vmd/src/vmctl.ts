@@ -4,6 +4,7 @@
 import { VmmError } from 'vmm';
 import { type Command, findCommand, parseArguments, UsageError, usage } from './command-table.ts';
 import { completionCommand } from './completion.ts';
+import { createCommand } from './create-command.ts';
 import { getopt } from './getopt.ts';
 import { type Environment, runCommand } from './run-command.ts';
 
@@ -15,6 +16,7 @@ function print(text: string): void {
 
 function commandTable(environment: Environment): readonly Command[] {
   const commands: readonly Command[] = [
+    createCommand(environment),
     runCommand(environment),
     completionCommand(PROGRAM, () => commands, print),
   ];

@@ -1,7 +1,7 @@
 // Disk images by their paths: files of the host, decompression by zlib.
 
 import { stat } from 'node:fs/promises';
-import { dirname, isAbsolute, join } from 'node:path';
+import { dirname, isAbsolute } from 'node:path';
 import * as zlib from 'node:zlib';
 import {
   type Decompress,
@@ -29,7 +29,8 @@ const files: ImageFiles = {
       throw new VmmError(code, `Cannot open disk ${path}: ${text}.`, { cause });
     }
   },
-  resolve: (path, name) => (isAbsolute(name) ? name : join(dirname(path), name)),
+  // Not joined: where ".." leads is for the file system to say, as there may be symbolic links.
+  resolve: (path, name) => (isAbsolute(name) ? name : `${dirname(path)}/${name}`),
 };
 
 /**

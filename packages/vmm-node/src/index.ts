@@ -1,4 +1,6 @@
 // The public face of the Node adapters.
+export type { NewImage } from './create-image.ts';
+export { createImage } from './create-image.ts';
 export { openDisk } from './disk-image.ts';
 export { reasonOf } from './errors.ts';
 export { HostFile, openHostFile } from './host-file.ts';

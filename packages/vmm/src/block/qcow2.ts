@@ -26,12 +26,15 @@ import {
 } from './qcow2-header.ts';
 import { repair } from './qcow2-repair.ts';
 import { Qcow2Tables } from './qcow2-tables.ts';
+import type { Table } from './table-cache.ts';
 
 /** An image's first cluster, read and understood. */
 export interface Qcow2Start {
   readonly header: Qcow2Header;
   readonly first: Uint8Array;
 }
+
+const UNMAPPED: Mapping = { kind: 'none', host: 0, copied: false, length: 0 };
 
 /** A piece of a request: bytes of the disk that are in one place. */
 interface Extent {
@@ -127,7 +130,8 @@ export class Qcow2Disk implements Disk {
     const length = byteLength(into);
     if (length === 0) return;
     const [first, last] = this.clustersOf(offset, length);
-    const hold = await this.locks.acquire(first, last, false);
+    const asked = this.locks.acquire(first, last, false);
+    const hold = asked instanceof Promise ? await asked : asked;
     try {
       await this.readHeld(offset, length, into);
     } finally {
@@ -210,42 +214,65 @@ export class Qcow2Disk implements Disk {
   }
 
   private async mappingOf(cluster: number): Promise<Mapping> {
-    const table = this.tables.peekL2(cluster) ?? (await this.tables.loadL2(cluster));
+    return this.mappingIn(
+      this.tables.peekL2(cluster) ?? (await this.tables.loadL2(cluster)),
+      cluster,
+    );
+  }
+
+  private mappingIn(table: Table | undefined, cluster: number): Mapping {
+    if (table === undefined) return UNMAPPED;
     const { clusterBits, version } = this.tables.header;
-    if (table === undefined) return { kind: 'none', host: 0, copied: false, length: 0 };
-    const index = cluster % this.tables.l2Entries;
-    const mapping = readMapping(table.view, index, clusterBits, version);
+    const mapping = readMapping(table.view, cluster % this.tables.l2Entries, clusterBits, version);
     if (mapping.kind !== 'invalid') return mapping;
     throw refusal(this.file.name, `is corrupt: it has no place for cluster ${cluster}`, 'EIO');
+  }
+
+  /** Where the bytes of a range are, if that can be said at once, without reading tables. */
+  private extentsNow(offset: number, length: number): Extent[] | undefined {
+    const extents: Extent[] = [];
+    const end = offset + length;
+    let cluster = Math.floor(offset / this.clusterBytes);
+    for (let at = offset; at < end; cluster++) {
+      const table = this.tables.peekL2(cluster);
+      if (table === undefined) return undefined;
+      at = this.addExtent(extents, at, end, cluster, this.mappingIn(table, cluster));
+    }
+    return extents;
   }
 
   /** Where the bytes of a range are, whoever holds it. */
   private async extentsOf(offset: number, length: number): Promise<Extent[]> {
     const extents: Extent[] = [];
     const end = offset + length;
-    let at = offset;
-    let last: Extent | undefined;
-    while (at < end) {
-      const cluster = Math.floor(at / this.clusterBytes);
-      const start = cluster * this.clusterBytes;
-      const taken = Math.min(start + this.clusterBytes, end) - at;
-      const mapping = await this.mappingOf(cluster);
-      const kind = mapping.kind === 'none' ? this.unmappedKind(at) : mapping.kind;
-      const host = mapping.host + at - start;
-      if (last?.kind === kind && this.continues(last, kind, host)) {
-        last.length += taken;
-      } else {
-        last = { kind: kind as Extent['kind'], offset: at, length: taken, host, mapping };
-        extents.push(last);
-      }
-      at += taken;
+    let cluster = Math.floor(offset / this.clusterBytes);
+    for (let at = offset; at < end; cluster++) {
+      at = this.addExtent(extents, at, end, cluster, await this.mappingOf(cluster));
     }
     return extents;
   }
 
-  private continues(last: Extent, kind: string, host: number): boolean {
-    if (kind === 'data') return last.host + last.length === host;
-    return kind !== 'compressed';
+  /** Adds what lies in a cluster from `at` on, up to `end` at most; where that ends. */
+  private addExtent(
+    extents: Extent[],
+    at: number,
+    end: number,
+    cluster: number,
+    mapping: Mapping,
+  ): number {
+    const start = cluster * this.clusterBytes;
+    const next = Math.min(start + this.clusterBytes, end);
+    const kind = mapping.kind === 'none' ? this.unmappedKind(at) : (mapping.kind as Extent['kind']);
+    const host = mapping.host + at - start;
+    const last = extents.at(-1);
+    if (last?.kind === kind && this.continues(last, host)) last.length += next - at;
+    else extents.push({ kind, offset: at, length: next - at, host, mapping });
+    return next;
+  }
+
+  private continues(last: Extent, host: number): boolean {
+    if (last.kind === 'data') return last.host + last.length === host;
+    return last.kind !== 'compressed';
   }
 
   private unmappedKind(offset: number): 'zero' | 'backing' {
@@ -253,27 +280,32 @@ export class Qcow2Disk implements Disk {
   }
 
   private async readHeld(offset: number, length: number, into: Uint8Array[]): Promise<void> {
-    const extents = await this.extentsOf(offset, length);
+    const extents = this.extentsNow(offset, length) ?? (await this.extentsOf(offset, length));
+    if (extents.length === 1) return this.readExtent(extents[0]!, into);
     const reads = extents.map((extent) =>
       this.readExtent(extent, sliceParts(into, extent.offset - offset, extent.length)),
     );
     await allEnded(reads);
   }
 
-  private async readExtent(extent: Extent, into: Uint8Array[]): Promise<void> {
+  private readExtent(extent: Extent, into: Uint8Array[]): Promise<void> {
     switch (extent.kind) {
       case 'data':
         return this.file.read(extent.host, into);
       case 'zero':
-        return clearParts(into);
+        clearParts(into);
+        return Promise.resolve();
       case 'backing':
         return this.readBacking(extent.offset, extent.length, into);
-      case 'compressed': {
-        const cluster = await this.compressed.read(extent.mapping);
-        const start = extent.offset % this.clusterBytes;
-        fillParts(into, cluster.subarray(start, start + extent.length));
-      }
+      case 'compressed':
+        return this.readCompressed(extent, into);
     }
+  }
+
+  private async readCompressed(extent: Extent, into: Uint8Array[]): Promise<void> {
+    const cluster = await this.compressed.read(extent.mapping);
+    const start = extent.offset % this.clusterBytes;
+    fillParts(into, cluster.subarray(start, start + extent.length));
   }
 
   private async readBacking(offset: number, length: number, into: Uint8Array[]): Promise<void> {

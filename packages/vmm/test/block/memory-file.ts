@@ -1,0 +1,72 @@
+// A store of bytes in memory, for tests.
+
+import type { BlockFile } from '../../src/block/block-file.ts';
+import { byteLength } from '../../src/block/parts.ts';
+
+export class MemoryFile implements BlockFile {
+  readonly name: string = 'test.qcow2';
+  readonly readOnly: boolean;
+  isClosed = false;
+  private store: Uint8Array;
+  private length: number;
+
+  constructor(bytes: Uint8Array = new Uint8Array(0), readOnly = false) {
+    this.store = bytes.slice();
+    this.length = bytes.length;
+    this.readOnly = readOnly;
+  }
+
+  /** What is in the file; a view. */
+  get bytes(): Uint8Array {
+    return this.store.subarray(0, this.length);
+  }
+
+  async size(): Promise<number> {
+    return this.length;
+  }
+
+  async read(offset: number, into: Uint8Array[]): Promise<void> {
+    let at = offset;
+    for (const part of into) {
+      const there = this.bytes.subarray(at, at + part.length);
+      part.set(there);
+      part.fill(0, there.length);
+      at += part.length;
+    }
+  }
+
+  async write(offset: number, from: Uint8Array[]): Promise<void> {
+    const end = offset + byteLength(from);
+    // A hostile image may lead anywhere; a real file is sparse.
+    if (end > 1 << 28) throw new RangeError(`a write up to ${end}`);
+    if (end > this.length) this.grow(end);
+    let at = offset;
+    for (const part of from) {
+      this.store.set(part, at);
+      at += part.length;
+    }
+  }
+
+  async flush(): Promise<void> {}
+
+  async setSize(bytes: number): Promise<void> {
+    if (bytes > this.length) this.grow(bytes);
+    this.store.fill(0, bytes, this.length);
+    this.length = bytes;
+  }
+
+  private grow(bytes: number): void {
+    if (bytes > this.store.length) {
+      const old = this.store;
+      this.store = new Uint8Array(Math.max(bytes, old.length * 2));
+      this.store.set(old);
+    }
+    this.length = bytes;
+  }
+
+  async discard(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+  }
+}

@@ -1,0 +1,210 @@
+// Crashes at the interface: a disk loses any part of what it was not told to flush, at any moment of
+// random work. What is left must be an image in which qemu-img finds no errors (leaks it may find),
+// and in which each sector has what was flushed last, or something that was written to it later.
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Qcow2Disk } from '../../src/block/qcow2.ts';
+import { Random } from '../silicon/random.ts';
+import { CrashFile } from './crash-file.ts';
+import type { MemoryFile } from './memory-file.ts';
+import { contentOf, openImage } from './open-image.ts';
+import { NO_QEMU_IMG, newFolder, qemuContent, qemuImg, qemuLooksAt, same } from './qemu-img.ts';
+import { seedOf } from './seed.ts';
+
+const SIZE = 256 << 10;
+const SECTORS = SIZE / 512;
+const ROUNDS = 60;
+const ASKERS = 4;
+/** Of a thousand events, how many are crashes; more at first, when tables are made. */
+const CRASHES_PER_MILLE = 60;
+const CRASHES_PER_MILLE_AT_FIRST = 500;
+const FIRST_ROUNDS = 4;
+/** What a sector of an image has before anything is written, in each word. */
+const OLD = 0xaaaa_aaaa;
+
+let folder: string;
+beforeAll(() => {
+  folder = newFolder();
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface Written {
+  /** The word that the sector is full of; undefined for anything, after a discard. */
+  readonly stamp: number | undefined;
+  isDone: boolean;
+}
+
+/** What each sector may hold, the oldest first. */
+class Allowed {
+  readonly sectors: Written[][];
+
+  constructor(content: Uint8Array) {
+    const view = new DataView(content.buffer, content.byteOffset);
+    this.sectors = Array.from({ length: SECTORS }, (_, sector) => [
+      { stamp: view.getUint32(sector * 512), isDone: true },
+    ]);
+  }
+
+  add(first: number, count: number, stamp: number | undefined): Written[] {
+    return Array.from({ length: count }, (_, index) => {
+      const written = { stamp, isDone: false };
+      this.sectors[first + index]!.push(written);
+      return written;
+    });
+  }
+
+  /** What a flush that begins now makes stable; to be called when it has ended. */
+  flushing(): () => void {
+    const last = this.sectors.map((list) => list.findLast(({ isDone }) => isDone)!);
+    return () => {
+      for (const [sector, list] of this.sectors.entries()) {
+        const index = list.indexOf(last[sector]!);
+        if (index > 0) list.splice(0, index);
+      }
+    };
+  }
+
+  /** The first sector that holds what it must not. */
+  wrongSector(content: Uint8Array): string | undefined {
+    const view = new DataView(content.buffer, content.byteOffset);
+    for (const [sector, list] of this.sectors.entries()) {
+      if (list.some(({ stamp }) => stamp === undefined)) continue;
+      const word = view.getUint32(sector * 512);
+      const whole = content.subarray(sector * 512, sector * 512 + 512);
+      const uniform = whole.every((byte, at) => byte === whole[at % 4]);
+      if (uniform && list.some(({ stamp }) => stamp === word)) continue;
+      return `sector ${sector} has ${word}, not ${list.map(({ stamp }) => stamp)}`;
+    }
+    return undefined;
+  }
+}
+
+class Worker {
+  private readonly random: Random;
+  private readonly disk: Qcow2Disk;
+  private readonly allowed: Allowed;
+  private stamps = 0;
+
+  constructor(random: Random, disk: Qcow2Disk, allowed: Allowed) {
+    this.random = random;
+    this.disk = disk;
+    this.allowed = allowed;
+  }
+
+  async step(within: number): Promise<void> {
+    const part = SECTORS / ASKERS;
+    const first = within * part + this.random.below(part);
+    const most = (within + 1) * part - first;
+    const count = 1 + this.random.below(Math.min(most, this.random.percent(80) ? 12 : 64));
+    const [offset, length] = [first * 512, count * 512];
+    const choice = this.random.below(100);
+    if (choice < 60) {
+      const stamp = ++this.stamps;
+      const bytes = new Uint8Array(length);
+      const view = new DataView(bytes.buffer);
+      for (let at = 0; at < length; at += 4) view.setUint32(at, stamp);
+      const written = this.allowed.add(first, count, stamp);
+      await this.disk.write(offset, [bytes]);
+      for (const sector of written) sector.isDone = true;
+    } else if (choice < 72) {
+      const written = this.allowed.add(first, count, 0);
+      await this.disk.writeZeroes(offset, length, this.random.percent(70));
+      for (const sector of written) sector.isDone = true;
+    } else if (choice < 85) {
+      const written = this.allowed.add(first, count, undefined);
+      await this.disk.discard(offset, length);
+      for (const sector of written) sector.isDone = true;
+    } else {
+      const done = this.allowed.flushing();
+      await this.disk.flush();
+      done();
+    }
+  }
+}
+
+const KINDS = [
+  { options: 'compat=1.1,cluster_size=512', snapshot: false },
+  { options: 'compat=1.1,cluster_size=512,refcount_bits=64', snapshot: true },
+  { options: 'compat=1.1,cluster_size=2048,refcount_bits=8', snapshot: true },
+  { options: 'compat=0.10,cluster_size=1024', snapshot: true },
+  { options: 'compat=1.1,cluster_size=65536', snapshot: false },
+];
+
+/** An image with data, half of it in the image and half in its backing file. */
+function makeImage(options: string, snapshot: boolean): Uint8Array {
+  const old = new Uint8Array(SIZE).fill(OLD & 0xff);
+  writeFileSync(join(folder, 'base.raw'), old);
+  const path = join(folder, 'start.qcow2');
+  const base = ['-b', 'base.raw', '-F', 'raw'];
+  qemuImg('create', '-q', '-f', 'qcow2', '-o', options, ...base, path, String(SIZE));
+  qemuImg(
+    'bench',
+    '-q',
+    '-f',
+    'qcow2',
+    '-w',
+    '-c',
+    '8',
+    '-s',
+    '16k',
+    '-S',
+    '32k',
+    '--pattern=170',
+    path,
+  );
+  if (snapshot) qemuImg('snapshot', '-c', 'one', path);
+  return readFileSync(path);
+}
+
+test.skipIf(NO_QEMU_IMG).each(KINDS)(
+  'what a crash leaves of $options has no errors and all that was flushed',
+  async ({ options, snapshot }) => {
+    const random = new Random(seedOf(options));
+    const image = makeImage(options, snapshot);
+    const base = readFileSync(join(folder, 'base.raw'));
+    const file = new CrashFile(image, random);
+    const disk = await openImage(file as unknown as MemoryFile, base);
+    const allowed = new Allowed(await contentOf(disk));
+    const worker = new Worker(random, disk, allowed);
+    let checks: Promise<void>[] = [];
+    let crashes = 0;
+    let chances = CRASHES_PER_MILLE_AT_FIRST;
+    file.onEvent = () => {
+      if (random.below(1000) >= chances) return;
+      crashes++;
+      // Now, before anything else happens; the sets of what is allowed go on changing.
+      const then = allowed.sectors.map((list) => [...list]);
+      checks.push(
+        file.afterCrash().then((left) => {
+          const { errors, content, text } = qemuLooksAt(folder, left);
+          expect(errors, text).toBe(0);
+          const state = Object.assign(Object.create(Allowed.prototype) as Allowed, {
+            sectors: then,
+          });
+          expect(state.wrongSector(content)).toBe(undefined);
+        }),
+      );
+    };
+    for (let round = 0; round < ROUNDS; round++) {
+      if (round === FIRST_ROUNDS) chances = CRASHES_PER_MILLE;
+      await Promise.all(Array.from({ length: ASKERS }, (_, within) => worker.step(within)));
+      await Promise.all(checks.splice(0));
+    }
+    checks = [];
+    file.onEvent = () => {};
+    await disk.close();
+    expect(crashes).toBeGreaterThan(5);
+    const left = await file.afterCrash();
+    const { errors, content, text } = qemuLooksAt(folder, left);
+    expect(errors, text).toBe(0);
+    expect(allowed.wrongSector(content)).toBe(undefined);
+    if (snapshot) {
+      const path = join(folder, 'after.qcow2');
+      writeFileSync(path, left);
+      qemuImg('snapshot', '-a', 'one', path);
+      writeFileSync(join(folder, 'start.qcow2'), image);
+      expect(same(qemuContent(path), qemuContent(join(folder, 'start.qcow2')))).toBe(true);
+    }
+  },
+);
