@@ -159,7 +159,7 @@ function viewOf(bytes: Uint8Array): DataView {
 function offsetAt(view: DataView, at: number, what: string, name: string): number {
   const value = view.getBigUint64(at);
   if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
-  throw refusal(name, `is corrupt: its ${what} is at or of 0x${value.toString(16)} bytes`);
+  throw refusal(name, `is corrupt: its header has 0x${value.toString(16)} for the ${what}`);
 }
 
 function checkTables(header: Qcow2Header, clusterBytes: number, name: string): void {

@@ -11,6 +11,7 @@ import type { BlockFile } from './block-file.ts';
 import { type Disk, type DiskFormat, SECTOR_BYTES } from './disk.ts';
 import { Mutex, RangeLocks } from './locks.ts';
 import { allEnded, byteLength, clearParts, fillParts, sliceParts } from './parts.ts';
+import { bitmapClusters } from './qcow2-bitmaps.ts';
 import { CompressedClusters, type Decompressors } from './qcow2-compressed.ts';
 import { type Mapping, readMapping } from './qcow2-entry.ts';
 import {
@@ -119,9 +120,15 @@ export class Qcow2Disk implements Disk {
     const compressed = new CompressedClusters(file, first.length, compression, decompressors);
     const tables = await Qcow2Tables.open(file, header, first, readOnly);
     if (!readOnly) {
-      if ((header.incompatible & INCOMPAT_DIRTY) !== 0n) await repair(tables);
-      // What these features describe, such as bitmaps, is not kept up to date here.
-      if (header.autoclear !== 0n) await tables.writeHeaderField(AT_AUTOCLEAR, 0n);
+      const isDirty = (header.incompatible & INCOMPAT_DIRTY) !== 0n;
+      if (isDirty) await repair(tables);
+      // What these features describe, such as bitmaps, is not kept up to date here. A repair has
+      // given up the clusters of bitmaps already.
+      if (header.autoclear !== 0n) {
+        const useless = isDirty ? [] : await bitmapClusters(file, header);
+        await tables.writeHeaderField(AT_AUTOCLEAR, 0n);
+        for (const run of useless) tables.release(run);
+      }
     }
     return new Qcow2Disk(tables, compressed, backing);
   }

@@ -57,8 +57,10 @@ export class TableCache {
 
   /** The table at `offset`, read if need be. */
   async load(offset: number): Promise<Table> {
-    const table = this.peek(offset) ?? (await this.loading.get(offset));
+    const table = this.peek(offset);
     if (table !== undefined) return table;
+    const other = this.loading.get(offset);
+    if (other !== undefined) return other;
     const reading = this.read(offset);
     this.loading.set(offset, reading);
     try {

@@ -1,5 +1,6 @@
 // A store of bytes in memory, for tests.
 
+import { VmmError } from '../../src/base/errors.ts';
 import type { BlockFile } from '../../src/block/block-file.ts';
 import { byteLength } from '../../src/block/parts.ts';
 
@@ -11,7 +12,7 @@ export class MemoryFile implements BlockFile {
   private length: number;
 
   constructor(bytes: Uint8Array = new Uint8Array(0), readOnly = false) {
-    this.store = bytes.slice();
+    this.store = new Uint8Array(bytes);
     this.length = bytes.length;
     this.readOnly = readOnly;
   }
@@ -37,8 +38,8 @@ export class MemoryFile implements BlockFile {
 
   async write(offset: number, from: Uint8Array[]): Promise<void> {
     const end = offset + byteLength(from);
-    // A hostile image may lead anywhere; a real file is sparse.
-    if (end > 1 << 28) throw new RangeError(`a write up to ${end}`);
+    // A hostile image may lead anywhere, and a file system has a limit too.
+    if (end > 1 << 28) throw new VmmError('EFBIG', `a write up to ${end}`);
     if (end > this.length) this.grow(end);
     let at = offset;
     for (const part of from) {

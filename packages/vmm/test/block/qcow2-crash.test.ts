@@ -150,7 +150,7 @@ function makeImage(options: string, snapshot: boolean): Uint8Array {
     '16k',
     '-S',
     '32k',
-    '--pattern=170',
+    '--pattern=85',
     path,
   );
   if (snapshot) qemuImg('snapshot', '-c', 'one', path);
