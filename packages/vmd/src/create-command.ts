@@ -1,7 +1,7 @@
 // "vmctl create": new disk images, empty, over a base, or as a copy of another. Sizes, messages and
 // the choice of the format are those of vmctl(8) of OpenBSD.
 
-import { closeSync, openSync, readSync, realpathSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, realpathSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import {
@@ -13,7 +13,7 @@ import {
   SECTOR_BYTES,
   VmmError,
 } from 'vmm';
-import { createImage, openDisk, reasonOf } from 'vmm-node';
+import { createImage, type NewImage, openDisk, reasonOf } from 'vmm-node';
 import { type Command, UsageError } from './command-table.ts';
 import type { Option, Parsed } from './getopt.ts';
 import type { Environment } from './run-command.ts';
@@ -137,8 +137,8 @@ async function convert(order: Order, input: string, environment: Environment): P
       throw new VmmError('EINVAL', 'size cannot be smaller than input disk size');
     }
     const sizeBytes = Math.ceil(wanted / MB) * MB;
-    await createImage({ path: order.path, format: order.format, sizeBytes });
-    await removedOnFailure(order.path, async () => {
+    const image = { path: order.path, format: order.format, sizeBytes };
+    await removedOnFailure(image, async () => {
       const target = await openDisk({ path: order.path, format: order.format }, false);
       try {
         await copyWithProgress(source, target, sourceBytes);
@@ -168,18 +168,22 @@ async function copyWithProgress(source: Disk, target: Disk, sizeBytes: number): 
   if (shown >= 0) stderr.write('\r\x1b[K');
 }
 
-/** Removes what is at `path` when the task fails, or a signal ends the process meanwhile. */
-async function removedOnFailure(path: string, task: () => Promise<void>): Promise<void> {
+/** Makes an image, and removes it when the task fails or a signal ends the process meanwhile. */
+async function removedOnFailure(image: NewImage, task: () => Promise<void>): Promise<void> {
+  const { path } = image;
+  let isOurs = !existsSync(path);
   const onSignal = (name: (typeof SIGNALS)[number]): void => {
-    rmSync(path, { force: true });
+    if (isOurs) rmSync(path, { force: true });
     process.exit(128 + constants.signals[name]);
   };
   for (const name of SIGNALS) process.on(name, onSignal);
   try {
-    await task();
-  } catch (error) {
-    rmSync(path, { force: true });
-    throw error;
+    await createImage(image);
+    isOurs = true;
+    await task().catch((error: unknown) => {
+      rmSync(path, { force: true });
+      throw error;
+    });
   } finally {
     for (const name of SIGNALS) process.off(name, onSignal);
   }
