@@ -15,7 +15,7 @@ import {
 import { COMMAND_LINE, type Guest, prepareGuest } from './guest.ts';
 import { startVmctl } from './vmctl-process.ts';
 
-const PROMPT = 'guest:~# ';
+const PROMPT = 'guest:/root# ';
 const BLOCK = 4096;
 
 let guest: Guest;
@@ -28,7 +28,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Boots the guest with a disk, types `commands` at its prompt, and returns what it printed. */
 async function session(disk: string, commands: string): Promise<string> {
-  const options = ['-t', '280', '--no-reboot', '--jit', 'on'];
+  const options = ['-t', '200', '--no-reboot'];
   const child = startVmctl(guest, disk, COMMAND_LINE, options, ['pipe', 'pipe', 'inherit']);
   let seen = '';
   let typed = false;

@@ -94,7 +94,7 @@ test.skipIf(NO_QEMU_IMG || !HAS_ZSTD)('openDisk() reads clusters compressed by z
   expect(same(await contentOf(path), readFileSync(raw))).toBe(true);
 });
 
-test('createImage() makes no image over another, and leaves none that it cannot finish', async () => {
+test('createImage() makes no image over another, and leaves none unfinished', async () => {
   const path = join(folder, 'disk');
   await createImage({ path, format: 'raw', sizeBytes: 1 << 20 });
   await expect(createImage({ path, format: 'qcow2', sizeBytes: 1 << 20 })).rejects.toThrow(

@@ -113,8 +113,9 @@ function dropBytes(parts: readonly Uint8Array[], count: number): Uint8Array[] {
 }
 
 /**
- * Opens the file or block device at `path` and locks it: alone, or with other readers. VmmError says
- * why it cannot be: it does not exist, is a directory, may not be opened, or is in use (EBUSY).
+ * Opens the file or block device at `path` and locks it: alone, or with other readers. VmmError
+ * says why it cannot be: it does not exist, is a directory, may not be opened, or is in use
+ * (EBUSY).
  */
 export async function openHostFile(path: string, readOnly: boolean): Promise<HostFile> {
   try {

@@ -32,7 +32,7 @@ test('copyDisk() copies all that is not zero, and says how far it is', async () 
   expect(done.at(-1)).toBe(source.length);
 });
 
-test('copyDisk() ends with the failure of a write, when nothing is in flight any more', async () => {
+test('copyDisk() ends with the failure of a write, when nothing is in flight', async () => {
   const target = new MemoryFile(new Uint8Array(8 << 20));
   let writing = 0;
   target.write = async () => {

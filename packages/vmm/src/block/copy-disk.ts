@@ -1,5 +1,5 @@
-// Copying a disk to a new one, of whatever formats. What is zero is not written, so that it takes no
-// room in the copy.
+// Copying a disk to a new one, of whatever formats. What is zero is not written, so that it takes
+// no room in the copy.
 
 import { type Disk, SECTOR_BYTES } from './disk.ts';
 
@@ -10,8 +10,8 @@ const BLOCK_BYTES = 1 << 16;
 const CHUNKS_IN_FLIGHT = 4;
 
 /**
- * Copies `from` to the beginning of `to`, which is all zeroes and at least as large, and flushes it.
- * `progress` is told how many bytes are done.
+ * Copies `from` to the beginning of `to`, which is all zeroes and at least as large, and flushes
+ * it. `progress` is told how many bytes are done.
  */
 export async function copyDisk(
   from: Disk,

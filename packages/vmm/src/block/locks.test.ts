@@ -28,7 +28,7 @@ test('RangeLocks.acquire() gives at once what nobody has, or all share', () => {
   }
 });
 
-test('RangeLocks.acquire() waits for all that are in the way, those that wait included', async () => {
+test('RangeLocks.acquire() waits for all in the way, those that wait included', async () => {
   const locks = new RangeLocks();
   const log: string[] = [];
   const one = locks.acquire(0, 3, false) as Hold;

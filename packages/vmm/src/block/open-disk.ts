@@ -50,8 +50,8 @@ export class DiskOpener {
   }
 
   /**
-   * Opens the disk, and what it is laid over. VmmError says in a sentence why it cannot be: there is
-   * no such image, it is in use, corrupt, or has a feature that is not supported.
+   * Opens the disk, and what it is laid over. VmmError says in a sentence why it cannot be: there
+   * is no such image, it is in use, corrupt, or has a feature that is not supported.
    */
   async open(image: ImageReference, readOnly: boolean): Promise<Disk> {
     return this.openAbove([], image, readOnly);

@@ -12,8 +12,8 @@ const DIRECTORY_ENTRY_BYTES = 24;
 const DIRECTORY_BYTES_MAX = 65535 * 1096;
 
 /**
- * The clusters of the bitmaps that the header says are up to date. What is no bitmap is left out: the
- * worst is that its clusters are never used again.
+ * The clusters of the bitmaps that the header says are up to date. What is no bitmap is left out:
+ * the worst is that its clusters are never used again.
  */
 export async function bitmapClusters(file: BlockFile, header: Qcow2Header): Promise<ClusterRun[]> {
   const { bitmaps, autoclear } = header;

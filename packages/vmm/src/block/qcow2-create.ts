@@ -22,8 +22,8 @@ export interface NewBacking {
 }
 
 /**
- * Writes an image of a disk of `sizeBytes`, a multiple of 512, into the empty `file`. EINVAL if there
- * is no such image.
+ * Writes an image of a disk of `sizeBytes`, a multiple of 512, into the empty `file`. EINVAL if
+ * there is no such image.
  */
 export async function createQcow2(
   file: BlockFile,

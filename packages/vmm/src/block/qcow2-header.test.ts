@@ -104,7 +104,7 @@ test.skipIf(NO_QEMU_IMG).each([
   await expect(header(image)).rejects.toThrow(reason);
 });
 
-test('parseHeader() takes an image of OpenBSD, whose base is named right behind the header', async () => {
+test('parseHeader() takes an image of OpenBSD, its base named behind the header', async () => {
   const image = new Uint8Array(1 << 16);
   const view = new DataView(image.buffer);
   const fields: [number, number][] = [

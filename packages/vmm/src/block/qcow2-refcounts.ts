@@ -13,9 +13,8 @@ import { AT_REFCOUNT_TABLE, type Qcow2Header } from './qcow2-header.ts';
 import { type RefcountWidth, refcountWidth } from './refcount-width.ts';
 import { type Table, TableCache } from './table-cache.ts';
 
-/** What the cached refcount blocks may take. */
+/** What the cached refcount blocks may take: those of 256 GiB, with clusters of 64 KiB. */
 const CACHE_BYTES = 8 << 20;
-const CACHE_TABLES_MIN = 16;
 const ENTRY_BYTES = 8;
 const SECTOR = 512;
 /** Spare room in a table that has moved, so that it need not soon move again. */
@@ -63,8 +62,7 @@ export class Refcounts {
     this.end = Math.ceil(fileBytes / this.clusterBytes);
     this.width = refcountWidth(header.refcountOrder);
     this.clustersPerBlock = (this.clusterBytes * 8) / this.width.bits;
-    const tables = Math.max(CACHE_TABLES_MIN, CACHE_BYTES / this.clusterBytes);
-    this.cache = new TableCache(file, this.clusterBytes, tables);
+    this.cache = new TableCache(file, this.clusterBytes, CACHE_BYTES / this.clusterBytes);
     this.tableOffset = header.refcountTableOffset;
     this.blocks = new Float64Array(table.byteLength / ENTRY_BYTES);
     for (let index = 0; index < this.blocks.length; index++) {
@@ -140,8 +138,8 @@ export class Refcounts {
   }
 
   /**
-   * Takes one reference from each cluster of a run. Returns those that are free now. A refcount of 0
-   * stays, as it is an error of the image that is not ours to make worse.
+   * Takes one reference from each cluster of a run. Returns those that are free now. A refcount of
+   * 0 stays, as it is an error of the image that is not ours to make worse.
    */
   async release({ first, count }: ClusterRun): Promise<number[]> {
     const free: number[] = [];
@@ -198,8 +196,8 @@ export class Refcounts {
   /**
    * Moves the table to free clusters from `start` on, which it does not cover, with room for more
    * than what it has. Blocks for these clusters lie behind it. The old table's clusters stay
-   * allocated; {@link writeTable} returns them when they are not needed any more. Returns the cluster
-   * after all that.
+   * allocated; {@link writeTable} returns them when they are not needed any more. Returns the
+   * cluster after all that.
    */
   growTable(start: number): number {
     assert(start >= this.clustersMax, 'a refcount table that grows into what it covers');
@@ -251,7 +249,9 @@ export class Refcounts {
     }
   }
 
-  /** Writes the blocks that have changed, and the table if it has moved: nothing refers to it yet. */
+  /**
+   * Writes the blocks that have changed, and the table if it has moved: nothing refers to it yet.
+   */
   async writeBlocks(): Promise<void> {
     const writes = this.cache.dirty.map((block) => this.cache.write(block));
     if (this.moved) writes.push(this.file.write(this.tableOffset, [this.tableBytes()]));

@@ -1,5 +1,5 @@
-// Images that qemu-io has left in the middle of its work, with lazy refcounts: the dirty bit is set,
-// and the refcounts are not what they should be.
+// Images that qemu-io has left in the middle of its work, with lazy refcounts: the dirty bit is
+// set, and the refcounts are not what they should be.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -95,7 +95,7 @@ test.skipIf(NO_QEMU_IMG)('an image that refers to nowhere is left alone', async 
   view.setBigUint64(l2 + 8, 0x8000_0000_7000_0000n);
   const file = new MemoryFile(image);
   await expect(openImage(file)).rejects.toThrow(
-    'cannot be repaired here, as it refers beyond the end of its file; use qemu-img check',
+    'is beyond repair here, as it refers beyond the end of its file; use qemu-img check',
   );
   expect(same(file.bytes, image)).toBe(true);
 });

@@ -61,8 +61,8 @@ class References {
 
   /** The refusal of a repair that could lose data. */
   beyondRepair(what: string): Error {
-    const text = `was not closed in order and cannot be repaired here, as ${what}; use qemu-img check`;
-    return refusal(this.file.name, text, 'EIO');
+    const text = `was not closed in order and is beyond repair here, as ${what}`;
+    return refusal(this.file.name, `${text}; use qemu-img check`, 'EIO');
   }
 
   private async addL2(offset: number): Promise<void> {

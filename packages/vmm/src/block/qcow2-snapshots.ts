@@ -1,5 +1,5 @@
-// The snapshot table of a qcow2 image (section "Snapshots"), as far as clusters are concerned: where
-// the L1 table of each snapshot lies. Snapshots are kept, not made or gone back to.
+// The snapshot table of a qcow2 image (section "Snapshots"), as far as clusters are concerned:
+// where the L1 table of each snapshot lies. Snapshots are kept, not made or gone back to.
 
 import type { BlockFile } from './block-file.ts';
 import { type Qcow2Header, refusal } from './qcow2-header.ts';

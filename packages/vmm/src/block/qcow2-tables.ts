@@ -22,7 +22,6 @@ import { type Table, TableCache } from './table-cache.ts';
 
 /** What the cached L2 tables may take: those of 128 GiB, with clusters of 64 KiB. */
 const CACHE_BYTES = 16 << 20;
-const CACHE_TABLES_MIN = 32;
 const SECTOR = 512;
 /** Runs of clusters given up before they must be written down, to bound the list. */
 const RELEASES_MAX = 1 << 16;
@@ -63,8 +62,7 @@ export class Qcow2Tables {
     this.l1 = new DataView(l1Bytes.buffer);
     this.headerBytes = headerBytes;
     this.refcounts = refcounts;
-    const tables = Math.max(CACHE_TABLES_MIN, CACHE_BYTES / this.clusterBytes);
-    this.l2Cache = new TableCache(file, this.clusterBytes, tables);
+    this.l2Cache = new TableCache(file, this.clusterBytes, CACHE_BYTES / this.clusterBytes);
   }
 
   /** Reads the tables of an image whose first cluster is `first`. */
@@ -83,7 +81,9 @@ export class Qcow2Tables {
     return tables;
   }
 
-  /** The L2 table for a cluster of the disk, if it is in memory; undefined also if there is none. */
+  /**
+   * The L2 table for a cluster of the disk, if it is in memory; undefined also if there is none.
+   */
   peekL2(cluster: number): Table | undefined {
     const offset = this.l2Offset(Math.floor(cluster / this.l2Entries));
     return offset === 0 ? undefined : this.l2Cache.peek(offset);

@@ -1,7 +1,8 @@
-// A disk in a qcow2 image ("QCOW2 image format", docs/interop/qcow2 of QEMU; versions 2 and 3), over
-// a backing disk if it has one. Requests to different places run side by side. Those that would meet
-// are ordered by locks on ranges of clusters: reading, and writing to a cluster that is ours alone,
-// share a range; giving clusters a new place, or none, takes it alone. Changes of tables take turns.
+// A disk in a qcow2 image ("QCOW2 image format", docs/interop/qcow2 of QEMU; versions 2 and 3),
+// over a backing disk if it has one. Requests to different places run side by side. Those that
+// would meet are ordered by locks on ranges of clusters: reading, and writing to a cluster that is
+// ours alone, share a range; giving clusters a new place, or none, takes it alone. Changes of
+// tables take turns.
 //
 // A cluster is written to its new place before a table refers to it. So what a table refers to is
 // always complete, in memory and on disk; qcow2-tables.ts sees to the order in which tables change
@@ -352,7 +353,9 @@ export class Qcow2Disk implements Disk {
     throw refusal(this.file.name, `is corrupt: the table at ${place} is also data`, 'EIO');
   }
 
-  /** Writes to clusters that nobody else uses meanwhile, giving new places to those that need it. */
+  /**
+   * Writes to clusters that nobody else uses meanwhile, giving new places to those that need it.
+   */
   private async writeAlone(offset: number, length: number, from: Uint8Array[]): Promise<void> {
     const [first, last] = this.clustersOf(offset, length);
     const pieces: Piece[] = [];
@@ -424,7 +427,10 @@ export class Qcow2Disk implements Disk {
     return this.file.write(host, tail === undefined ? whole : [...whole, tail]);
   }
 
-  /** What a piece's clusters hold from one offset up to another; undefined if it need not be written. */
+  /**
+   * What a piece's clusters hold from one offset up to another; undefined if it need not be
+   * written.
+   */
   private async oldBytes(piece: Piece, from: number, to: number): Promise<Uint8Array | undefined> {
     if (from === to) return undefined;
     const extents = await this.extentsOf(from, to - from);

@@ -1,6 +1,7 @@
-// Crashes at the interface: a disk loses any part of what it was not told to flush, at any moment of
-// random work. What is left must be an image in which qemu-img finds no errors (leaks it may find),
-// and in which each sector has what was flushed last, or something that was written to it later.
+// Crashes at the interface: a disk loses any part of what it was not told to flush, at any moment
+// of random work. What is left must be an image in which qemu-img finds no errors (leaks it may
+// find), and in which each sector has what was flushed last, or something that was written to it
+// later.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';

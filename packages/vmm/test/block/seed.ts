@@ -1,5 +1,5 @@
-// The seed of a random test: SEED in the environment, or the time; printed, so that a failure can be
-// repeated.
+// The seed of a random test: SEED in the environment, or the time; printed, so that a failure can
+// be repeated.
 
 /** The seed for `test`. */
 export function seedOf(test: string): number {
