@@ -141,7 +141,9 @@ export class Qcow2Disk implements Disk {
     const asked = this.locks.acquire(first, last, false);
     const hold = asked instanceof Promise ? await asked : asked;
     try {
-      await this.readHeld(offset, length, into);
+      // Not through readHeld(): each step of waiting counts where the file is in memory.
+      const extents = this.extentsNow(offset, length) ?? (await this.extentsOf(offset, length));
+      await this.readExtents(extents, offset, into);
     } finally {
       this.locks.release(hold);
     }
@@ -287,13 +289,17 @@ export class Qcow2Disk implements Disk {
     return offset < this.backingBytes ? 'backing' : 'zero';
   }
 
+  /** Reads a range, whoever holds it. */
   private async readHeld(offset: number, length: number, into: Uint8Array[]): Promise<void> {
-    const extents = this.extentsNow(offset, length) ?? (await this.extentsOf(offset, length));
+    await this.readExtents(await this.extentsOf(offset, length), offset, into);
+  }
+
+  private readExtents(extents: Extent[], offset: number, into: Uint8Array[]): Promise<void> {
     if (extents.length === 1) return this.readExtent(extents[0]!, into);
     const reads = extents.map((extent) =>
       this.readExtent(extent, sliceParts(into, extent.offset - offset, extent.length)),
     );
-    await allEnded(reads);
+    return allEnded(reads);
   }
 
   private readExtent(extent: Extent, into: Uint8Array[]): Promise<void> {

@@ -10,19 +10,23 @@ import { Random } from '../silicon/random.ts';
 import { CrashFile } from './crash-file.ts';
 import type { MemoryFile } from './memory-file.ts';
 import { contentOf, openImage } from './open-image.ts';
-import { NO_QEMU_IMG, newFolder, qemuContent, qemuImg, qemuLooksAt, same } from './qemu-img.ts';
+import {
+  NO_QEMU_IMG,
+  newFolder,
+  qemuContent,
+  qemuImg,
+  qemuIo,
+  qemuLooksAt,
+  same,
+} from './qemu-img.ts';
 import { seedOf } from './seed.ts';
 
-const SIZE = 256 << 10;
-const SECTORS = SIZE / 512;
 const ROUNDS = 60;
 const ASKERS = 4;
 /** Of a thousand events, how many are crashes; more at first, when tables are made. */
 const CRASHES_PER_MILLE = 60;
 const CRASHES_PER_MILLE_AT_FIRST = 500;
 const FIRST_ROUNDS = 4;
-/** What a sector of an image has before anything is written, in each word. */
-const OLD = 0xaaaa_aaaa;
 
 let folder: string;
 beforeAll(() => {
@@ -42,7 +46,7 @@ class Allowed {
 
   constructor(content: Uint8Array) {
     const view = new DataView(content.buffer, content.byteOffset);
-    this.sectors = Array.from({ length: SECTORS }, (_, sector) => [
+    this.sectors = Array.from({ length: content.length / 512 }, (_, sector) => [
       { stamp: view.getUint32(sector * 512), isDone: true },
     ]);
   }
@@ -94,7 +98,7 @@ class Worker {
   }
 
   async step(within: number): Promise<void> {
-    const part = SECTORS / ASKERS;
+    const part = this.allowed.sectors.length / ASKERS;
     const first = within * part + this.random.below(part);
     const most = (within + 1) * part - first;
     const count = 1 + this.random.below(Math.min(most, this.random.percent(80) ? 12 : 64));
@@ -124,45 +128,50 @@ class Worker {
   }
 }
 
-const KINDS = [
-  { options: 'compat=1.1,cluster_size=512', snapshot: false },
-  { options: 'compat=1.1,cluster_size=512,refcount_bits=64', snapshot: true },
-  { options: 'compat=1.1,cluster_size=2048,refcount_bits=8', snapshot: true },
-  { options: 'compat=0.10,cluster_size=1024', snapshot: true },
-  { options: 'compat=1.1,cluster_size=65536', snapshot: false },
+interface Kind {
+  readonly options: string;
+  readonly snapshot?: boolean;
+  readonly sizeKb: number;
+  /** How much of the disk has been written already. */
+  readonly filledKb: number;
+}
+
+const KINDS: readonly Kind[] = [
+  { options: 'compat=1.1,cluster_size=512', sizeKb: 256, filledKb: 100 },
+  {
+    options: 'compat=1.1,cluster_size=512,refcount_bits=64',
+    snapshot: true,
+    sizeKb: 256,
+    filledKb: 64,
+  },
+  // Its refcount table has room for 2 MB and has to move.
+  { options: 'compat=1.1,cluster_size=512,refcount_bits=64', sizeKb: 3072, filledKb: 1975 },
+  {
+    options: 'compat=1.1,cluster_size=2048,refcount_bits=8',
+    snapshot: true,
+    sizeKb: 256,
+    filledKb: 128,
+  },
+  { options: 'compat=0.10,cluster_size=1024', snapshot: true, sizeKb: 256, filledKb: 200 },
+  { options: 'compat=1.1,cluster_size=65536', sizeKb: 256, filledKb: 128 },
 ];
 
-/** An image with data, half of it in the image and half in its backing file. */
-function makeImage(options: string, snapshot: boolean): Uint8Array {
-  const old = new Uint8Array(SIZE).fill(OLD & 0xff);
-  writeFileSync(join(folder, 'base.raw'), old);
+/** An image with data in its beginning, and other data in its backing file. */
+function makeImage({ options, snapshot, sizeKb, filledKb }: Kind): Uint8Array {
+  writeFileSync(join(folder, 'base.raw'), new Uint8Array(sizeKb * 1024).fill(0xaa));
   const path = join(folder, 'start.qcow2');
   const base = ['-b', 'base.raw', '-F', 'raw'];
-  qemuImg('create', '-q', '-f', 'qcow2', '-o', options, ...base, path, String(SIZE));
-  qemuImg(
-    'bench',
-    '-q',
-    '-f',
-    'qcow2',
-    '-w',
-    '-c',
-    '8',
-    '-s',
-    '16k',
-    '-S',
-    '32k',
-    '--pattern=85',
-    path,
-  );
+  qemuImg('create', '-q', '-f', 'qcow2', '-o', options, ...base, path);
+  qemuIo(path, `write -P 0x55 0 ${filledKb}k`);
   if (snapshot) qemuImg('snapshot', '-c', 'one', path);
   return readFileSync(path);
 }
 
 test.skipIf(NO_QEMU_IMG).each(KINDS)(
-  'what a crash leaves of $options has no errors and all that was flushed',
-  async ({ options, snapshot }) => {
-    const random = new Random(seedOf(options));
-    const image = makeImage(options, snapshot);
+  'what a crash leaves of $sizeKb KB, $options, has no errors and all that was flushed',
+  async (kind) => {
+    const random = new Random(seedOf(kind.options));
+    const image = makeImage(kind);
     const base = readFileSync(join(folder, 'base.raw'));
     const file = new CrashFile(image, random);
     const disk = await openImage(file as unknown as MemoryFile, base);
@@ -197,10 +206,13 @@ test.skipIf(NO_QEMU_IMG).each(KINDS)(
     await disk.close();
     expect(crashes).toBeGreaterThan(5);
     const left = await file.afterCrash();
+    const tableOffset = (bytes: Uint8Array): string =>
+      Buffer.from(bytes.subarray(48, 56)).toString('hex');
+    expect(tableOffset(left) !== tableOffset(image)).toBe(kind.sizeKb > 2048);
     const { errors, content, text } = qemuLooksAt(folder, left);
     expect(errors, text).toBe(0);
     expect(allowed.wrongSector(content)).toBe(undefined);
-    if (snapshot) {
+    if (kind.snapshot) {
       const path = join(folder, 'after.qcow2');
       writeFileSync(path, left);
       qemuImg('snapshot', '-a', 'one', path);
