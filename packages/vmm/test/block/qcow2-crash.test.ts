@@ -11,8 +11,8 @@ import { CrashFile } from './crash-file.ts';
 import type { MemoryFile } from './memory-file.ts';
 import { contentOf, openImage } from './open-image.ts';
 import {
+  memoryFolder,
   NO_QEMU_IMG,
-  newFolder,
   qemuContent,
   qemuImg,
   qemuIo,
@@ -30,7 +30,7 @@ const FIRST_ROUNDS = 4;
 
 let folder: string;
 beforeAll(() => {
-  folder = newFolder();
+  folder = memoryFolder();
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -169,6 +169,7 @@ function makeImage({ options, snapshot, sizeKb, filledKb }: Kind): Uint8Array {
 
 test.skipIf(NO_QEMU_IMG).each(KINDS)(
   'what a crash leaves of $sizeKb KB, $options, has no errors and all that was flushed',
+  { timeout: 300_000 },
   async (kind) => {
     const random = new Random(seedOf(kind.options));
     const image = makeImage(kind);

@@ -8,16 +8,17 @@ import type { Disk } from '../../src/block/disk.ts';
 import { Random } from '../silicon/random.ts';
 import { MemoryFile } from './memory-file.ts';
 import { openImage } from './open-image.ts';
-import { NO_QEMU_IMG, newFolder, qemuImg, qemuIo, same } from './qemu-img.ts';
+import { memoryFolder, NO_QEMU_IMG, qemuImg, qemuIo, same } from './qemu-img.ts';
 import { seedOf } from './seed.ts';
 
 const SIZE = 1 << 20;
 const ROUNDS = 1500;
+const TIMEOUT = { timeout: 300_000 };
 
 let folder: string;
 let images: Uint8Array[];
 beforeAll(() => {
-  folder = newFolder();
+  folder = memoryFolder();
   if (!NO_QEMU_IMG) images = [makeImage(4096), makeImage(512), makeImage(65536)];
 });
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -99,29 +100,33 @@ async function work(disk: Disk, random: Random): Promise<void> {
   await attempt(() => disk.close());
 }
 
-test.skipIf(NO_QEMU_IMG)('images with random changes are refused or worked with', async () => {
-  const random = new Random(seedOf('hostile images'));
-  const ends = { refused: 0, opened: 0 };
-  for (let round = 0; round < ROUNDS; round++) {
-    const bytes = tamper(images[round % images.length]!, random);
-    const file = new MemoryFile(bytes, random.percent(30));
-    let disk: Disk;
-    try {
-      disk = await openImage(file);
-    } catch (error) {
-      expect(error).toBeInstanceOf(VmmError);
-      expect((error as VmmError).message).toMatch(/^Disk test\.qcow2 [\x20-\x7e]+\.$/);
-      ends.refused++;
-      continue;
+test.skipIf(NO_QEMU_IMG)(
+  'images with random changes are refused or worked with',
+  TIMEOUT,
+  async () => {
+    const random = new Random(seedOf('hostile images'));
+    const ends = { refused: 0, opened: 0 };
+    for (let round = 0; round < ROUNDS; round++) {
+      const bytes = tamper(images[round % images.length]!, random);
+      const file = new MemoryFile(bytes, random.percent(30));
+      let disk: Disk;
+      try {
+        disk = await openImage(file);
+      } catch (error) {
+        expect(error).toBeInstanceOf(VmmError);
+        expect((error as VmmError).message).toMatch(/^Disk test\.qcow2 [\x20-\x7e]+\.$/);
+        ends.refused++;
+        continue;
+      }
+      ends.opened++;
+      const name = file.bytes.slice(8, 20);
+      await work(disk, random);
+      expect([...file.bytes.slice(8, 20)], 'the reference to a backing file').toEqual([...name]);
     }
-    ends.opened++;
-    const name = file.bytes.slice(8, 20);
-    await work(disk, random);
-    expect([...file.bytes.slice(8, 20)], 'the reference to a backing file').toEqual([...name]);
-  }
-  expect(ends.refused).toBeGreaterThan(ROUNDS / 20);
-  expect(ends.opened).toBeGreaterThan(ROUNDS / 20);
-});
+    expect(ends.refused).toBeGreaterThan(ROUNDS / 20);
+    expect(ends.opened).toBeGreaterThan(ROUNDS / 20);
+  },
+);
 
 test.skipIf(NO_QEMU_IMG)('images that end early are refused or worked with', async () => {
   const random = new Random(seedOf('cut images'));

@@ -8,7 +8,7 @@ import type { Qcow2Disk } from '../../src/block/qcow2.ts';
 import { Random } from '../silicon/random.ts';
 import { MemoryFile } from './memory-file.ts';
 import { contentOf, cut, openImage } from './open-image.ts';
-import { NO_QEMU_IMG, newFolder, qemuImg, qemuIo, qemuLooksAt, same } from './qemu-img.ts';
+import { memoryFolder, NO_QEMU_IMG, qemuImg, qemuIo, qemuLooksAt, same } from './qemu-img.ts';
 import { seedOf } from './seed.ts';
 
 const SIZE = 3 << 20;
@@ -17,7 +17,7 @@ const ROUNDS = 120;
 
 let folder: string;
 beforeAll(() => {
-  folder = newFolder();
+  folder = memoryFolder();
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
