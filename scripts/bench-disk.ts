@@ -6,8 +6,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createQcow2, type Disk } from '../packages/vmm/dist/index.js';
-import { HostFile, openDisk } from '../packages/vmm-node/dist/index.js';
+import { createQcow2, type Disk } from 'vmm';
+import { HostFile, openDisk } from 'vmm-node';
 
 const MB = 1 << 20;
 const DISK_BYTES = 128 * MB;
