@@ -4,9 +4,10 @@
 import { c32, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { hasBits, isCanonical, isLong } from './control-bits.ts';
+import { hasBits, isCanonical, isLong, isVirtual } from './control-bits.ts';
 import {
   AR_REAL,
+  AR_VIRTUAL,
   descriptorAr,
   dplOf,
   is64BitCode,
@@ -42,8 +43,10 @@ export interface CodeTarget {
   readonly inward: Fn<'i32'>;
   /** (cpu, selector): RET and IRET; to the ring of the selector's RPL. */
   readonly outward: Fn<'i32'>;
-  /** (cpu, selector): in real-address mode. */
+  /** (cpu, selector): in real-address and in virtual-8086 mode. */
   readonly real: Fn<'void'>;
+  /** (cpu, selector): on the way to virtual-8086 mode. */
+  readonly virtual: Fn<'void'>;
   /** (cpu, offset, error code): stages RIP in the staged code segment. */
   readonly offset: Fn<'i32'>;
 }
@@ -51,12 +54,15 @@ export interface CodeTarget {
 /** Defines {@link CodeTarget}. */
 export function defineCodeTarget(m: ModuleBuilder, segments: Segments, stage: Stage): CodeTarget {
   const finish = defineFinish(m, segments, stage);
+  const virtual = defineVirtual(m);
   return {
+    virtual,
     direct: defineDirect(m, finish),
     inward: defineInward(m, segments, finish),
     outward: defineOutward(m, segments, finish),
     real: m.function('codeReal', ['i32', 'i32'], 'void', (f) => {
       const [cpu, selector] = [f.param(0, 'i32'), f.param(1, 'i32')];
+      f.if(isVirtual(cpu), () => f.returnCall(virtual, cpu, selector));
       const ar = i32.and(i32.load(cpu, segmentCache(CS) + SEGMENT_AR), c32(AR_DB | AR_G));
       const limit = i32.load(cpu, segmentCache(CS) + SEGMENT_LIMIT);
       f.store32(cpu, selector, STAGE.cs + STAGED.selector);
@@ -66,6 +72,17 @@ export function defineCodeTarget(m: ModuleBuilder, segments: Segments, stage: St
     }),
     offset: defineOffset(m),
   };
+}
+
+function defineVirtual(m: ModuleBuilder): Fn<'void'> {
+  return m.function('codeVirtual', ['i32', 'i32'], 'void', (f) => {
+    const [cpu, selector] = [f.param(0, 'i32'), f.param(1, 'i32')];
+    f.store32(cpu, selector, STAGE.cs + STAGED.selector);
+    f.store32(cpu, c32(0xffff), STAGE.cs + STAGED.limit);
+    f.store32(cpu, c32(AR_VIRTUAL), STAGE.cs + STAGED.ar);
+    f.store32(cpu, i32.shl(selector, c32(4)), STAGE.cs + STAGED.base);
+    f.store32(cpu, c32(3), STAGE.cpl);
+  });
 }
 
 /**

@@ -1,7 +1,7 @@
 // CR0, CR2, CR3, CR4, CR8, XCR0 and EFER: SDM vol. 3A, 2.5, 2.6, 2.2.1; the rules of entering and
 // leaving IA-32e mode, 9.8.5; PDPTE registers, 4.4.1. Modelled: every check that raises #GP, the
-// flushes, LMA. CR4 has the bits of the features that CPUID shows, and DE, MCE and PCE, which
-// kernels set without asking. Not modelled: XSAVE, PCID, protection keys, CET, 5-level paging, VME;
+// flushes, LMA. CR4 has the bits of the features that CPUID shows, and MCE and PCE, which kernels
+// set without asking. Not modelled: PCID, protection keys, CET, 5-level paging;
 // CR0.NE is kept, but #MF is always an exception, as on a processor that vmm(4) runs (it forces
 // NE). CR0.CD and NW change nothing: there is no cache.
 
@@ -30,8 +30,10 @@ import {
   CR4_PSE,
   CR4_SMAP,
   CR4_SMEP,
+  CR4_PVI,
   CR4_TSD,
   CR4_UMIP,
+  CR4_VME,
   control,
   EFER_LMA,
   EFER_LME,
@@ -53,6 +55,8 @@ const CR0_PAGING = CR0_PE | CR0_PG | CR0_WP;
 
 /** The bits of CR4 that may be set. */
 const CR4_MASK =
+  CR4_VME |
+  CR4_PVI |
   CR4_TSD |
   CR4_DE |
   CR4_PSE |

@@ -1,8 +1,8 @@
 // Semantics of control and debug registers, MSRs, identification, time, caches, translation, and of
 // the flags that are not arithmetic. SDM vol. 2.
 
-import { AC, AF, CF, IF, OF, PF, RF, SF, VM, ZF } from '../isa/flags.ts';
-import { c32, c64, call, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
+import { AC, AF, CF, IF, OF, PF, RF, SF, VIF, VIP, VM, ZF } from '../isa/flags.ts';
+import { c32, c64, call, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
 import {
   CR0_EM,
@@ -10,14 +10,19 @@ import {
   CR0_PE,
   CR0_TS,
   CR4_OSXSAVE,
+  CR4_PVI,
   CR4_TSD,
   CR4_UMIP,
+  CR4_VME,
   control,
   hasBits,
+  ioplOf,
+  isVirtual,
 } from './control-bits.ts';
 import { faulted } from './faults.ts';
 import { Stack } from './stack.ts';
 import { EXIT, RAX, RBX, RCX, RDX, S, SHADOW, VECTOR } from './state.ts';
+import { ifAsVif, refusesFlags, virtualized } from './virtual-8086.ts';
 
 const isUser = (x: Context): I32 => i32.ne(i32.load(x.cpu, S.cpl), c32(0));
 const ecx = (x: Context): I32 => i32.wrap(x.gpr(RCX));
@@ -148,25 +153,53 @@ function invlpg(x: Context): void {
 /** CLFLUSH and its like are loads as far as faults go. */
 const flushLine: Semantic = (x) => x.f.drop(x.load(1, x.linearAddress(1, false)));
 
-/** CLI and STI need CPL <= IOPL. In real-address mode CPL is 0. */
-function checkIopl(x: Context): void {
-  const iopl = i32.and(i32.shr_u(i32.load(x.cpu, S.eflags), c32(12)), c32(3));
-  generalProtection(x, i32.gt_u(i32.load(x.cpu, S.cpl), iopl));
+/**
+ * Emits `own` for programs that may change IF: CPL <= IOPL, as always in real-address mode. Others
+ * get #GP(0), or, under CR4.VME in virtual-8086 mode and CR4.PVI in ring 3 elsewhere, `virtual`,
+ * which works on VIF.
+ */
+function onInterruptFlag(x: Context, own: () => void, virtual: () => void): void {
+  const { f, cpu } = x;
+  const cpl = f.let(i32.load(cpu, S.cpl));
+  f.if(
+    i32.gt_u(cpl, ioplOf(cpu)),
+    () => {
+      const cr4 = f.let(control(cpu, S.cr4));
+      const extended = select(isVirtual(cpu), hasBits(cr4, CR4_VME), hasBits(cr4, CR4_PVI));
+      generalProtection(x, i32.eqz(i32.and(extended, i32.eq(cpl, c32(3)))));
+      virtual();
+    },
+    own,
+  );
 }
 
+const setFlags = (x: Context, flags: I32): void => x.f.store32(x.cpu, flags, S.eflags);
+
 function cli(x: Context): void {
-  checkIopl(x);
-  x.f.store32(x.cpu, i32.and(i32.load(x.cpu, S.eflags), c32(~IF)), S.eflags);
+  const { cpu } = x;
+  onInterruptFlag(
+    x,
+    () => setFlags(x, i32.and(i32.load(cpu, S.eflags), c32(~IF))),
+    () => setFlags(x, i32.and(i32.load(cpu, S.eflags), c32(~VIF))),
+  );
   x.goOn();
 }
 
 /** STI holds interrupts off for one more instruction, if they were off. */
 function sti(x: Context): void {
   const { f, cpu } = x;
-  checkIopl(x);
   const flags = f.let(i32.load(cpu, S.eflags));
-  f.store32(cpu, i32.or(flags, c32(IF)), S.eflags);
-  f.if(i32.eqz(i32.and(flags, c32(IF))), () => x.hold(SHADOW.interrupts));
+  onInterruptFlag(
+    x,
+    () => {
+      setFlags(x, i32.or(flags, c32(IF)));
+      f.if(i32.eqz(i32.and(flags, c32(IF))), () => x.hold(SHADOW.interrupts));
+    },
+    () => {
+      generalProtection(x, hasBits(flags, VIP));
+      setFlags(x, i32.or(flags, c32(VIF)));
+    },
+  );
   x.goOn();
 }
 
@@ -182,8 +215,24 @@ const setAc =
     x.goOn();
   };
 
+/** 1 in virtual-8086 mode below IOPL 3, whose flags are the monitor's business. */
+const isMonitored = (cpu: I32): I32 => i32.and(isVirtual(cpu), i32.ne(ioplOf(cpu), c32(3)));
+
+/** There PUSHF and POPF are #GP(0), or, of 16 bits and under CR4.VME, work on VIF. */
+function checkMonitored(x: Context): void {
+  const extended = hasBits(control(x.cpu, S.cr4), CR4_VME);
+  generalProtection(x, x.opsize === 2 ? i32.eqz(extended) : c32(1));
+}
+
 function pushf(x: Context): void {
-  const flags = call(x.runtime.system.modes.packFlags, x.cpu);
+  const { f, cpu } = x;
+  const flags = f.let(call(x.runtime.system.modes.packFlags, cpu));
+  if (!x.wide) {
+    f.if(isMonitored(cpu), () => {
+      checkMonitored(x);
+      f.set(flags, virtualized(flags));
+    });
+  }
   const stack = new Stack(x);
   stack.push(x.opsize, i64.extend_u(i32.and(flags, c32(~(VM | RF)))));
   stack.commit();
@@ -191,10 +240,20 @@ function pushf(x: Context): void {
 
 function popf(x: Context): void {
   const { f, cpu } = x;
+  const { restoreFlags } = x.runtime.system.back;
+  if (!x.wide) f.if(isMonitored(cpu), () => checkMonitored(x));
   const stack = new Stack(x);
-  const flags = i32.and(i32.wrap(stack.pop(x.opsize)), c32(~RF));
+  const flags = f.let(i32.and(i32.wrap(stack.pop(x.opsize)), c32(~RF)));
+  const more = f.local('i32');
+  if (!x.wide && x.opsize === 2) {
+    f.if(isMonitored(cpu), () => {
+      generalProtection(x, refusesFlags(cpu, flags));
+      f.set(flags, ifAsVif(flags));
+      f.set(more, c32(VIF));
+    });
+  }
   stack.commit();
-  f.call(x.runtime.system.back.restoreFlags, cpu, flags, c32(x.opsize), i32.load(cpu, S.cpl));
+  f.call(restoreFlags, cpu, flags, c32(x.opsize), i32.load(cpu, S.cpl), more);
   x.resyncNext();
 }
 

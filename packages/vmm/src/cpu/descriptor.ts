@@ -39,6 +39,9 @@ export const AR_FLAT_DATA = 0xc093;
 /** Access rights that a segment register gets by being loaded in real-address mode. */
 export const AR_REAL = 0x93;
 
+/** Access rights of every segment in virtual-8086 mode (vol. 3C, 26.3.1.2). */
+export const AR_VIRTUAL = 0xf3;
+
 /** The type field in the second half of a 16-byte descriptor, which must be zero (7.2.3). */
 export const HIGH_TYPE = 0x1f0000000000n;
 

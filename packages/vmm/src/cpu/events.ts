@@ -3,16 +3,16 @@
 //
 // Modelled: the three tables, interrupt and trap gates of 16, 32 and 64 bits, stack switches to
 // inner rings and to the interrupt stack table, error codes with EXT and IDT bits, double and
-// triple faults. Deliberately not: task gates, which raise #GP here as no task switch exists yet,
-// and virtual-8086 mode. The stack below the pointer may have been written to when a delivery
-// faults in the middle.
+// triple faults, the way out of virtual-8086 mode (more of which is in virtual-8086.ts). What is
+// behind a task gate is in task-switch.ts. The stack below the pointer may have been written to when
+// a delivery faults in the middle.
 
 import { AC, IF, NT, RF, TF, VM } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import type { CodeTarget } from './code-target.ts';
-import { DR6_BS, DR7_GD, isLong, isReal } from './control-bits.ts';
+import { DR6_BS, DR7_GD, isLong, isReal, isVirtual } from './control-bits.ts';
 import {
   descriptorAr,
   dplOf,
@@ -22,7 +22,7 @@ import {
   SYSTEM_TYPE,
   selectorCode,
 } from './descriptor.ts';
-import { Faults, NO_FAULT } from './faults.ts';
+import { Faults, faulted, NO_FAULT } from './faults.ts';
 import type { Modes } from './modes.ts';
 import { FAULT_NON_CANONICAL } from './page-walk.ts';
 import type { MemoryRuntime } from './runtime.ts';
@@ -42,6 +42,8 @@ import {
   segmentCache,
   VECTOR,
 } from './state.ts';
+import type { TaskSwitch } from './task-switch.ts';
+import type { Virtual8086 } from './virtual-8086.ts';
 
 /** What event delivery is built on. */
 export interface EventParts {
@@ -51,6 +53,8 @@ export interface EventParts {
   readonly stack: StageStack;
   readonly stackSwitch: StackSwitch;
   readonly target: CodeTarget;
+  readonly task: TaskSwitch;
+  readonly virtual: Virtual8086;
 }
 
 /** What delivering an event came to. */
@@ -68,10 +72,13 @@ export interface Events {
   /** (cpu, vector, kind, hasCode, code) -> {@link DELIVERY}. */
   readonly deliver: Fn<'i32'>;
   /**
-   * (cpu, vector, kind) -> fault: INT n and its like, at S.eventRip. A fault is that of the INT
-   * instruction, for its own delivery.
+   * (cpu, vector, kind) -> fault: INT3, INTO and INT1, at S.eventRip. A fault is that of the
+   * instruction, for its own delivery. A switch to a faulty task is a success that leaves the new
+   * task's fault in S.faultVector.
    */
   readonly interrupt: Fn<'i32'>;
+  /** (cpu, vector) -> fault: INT n, which virtual-8086 mode treats in its own way; as above. */
+  readonly interruptN: Fn<'i32'>;
 }
 
 const EVENT_PARAMS = ['i32', 'i32', 'i32', 'i32', 'i32'] as const;
@@ -99,15 +106,26 @@ const extOf = (kind: I32): I32 => i32.ne(kind, c32(EVENT.software));
 /** Defines {@link Events}. */
 export function defineEvents(m: ModuleBuilder, parts: EventParts): Events {
   const once = defineOnce(m, parts);
+  const interrupt = m.function('interrupt', ['i32', 'i32', 'i32'], 'i32', (f) => {
+    const [cpu, vector, kind] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
+    new Faults(f, cpu).attempt(once, cpu, vector, kind, c32(0), c32(0));
+    // TF is clear in the handler, and the instruction itself is not trapped (vol. 3B, 18.3.1.4).
+    const traps = i32.and(i32.load(cpu, S.debugTraps), c32(~DR6_BS));
+    f.store32(cpu, traps, S.debugTraps);
+    f.return(c32(0));
+  });
   return {
     deliver: defineDeliver(m, once, defineEscalate(m)),
-    interrupt: m.function('interrupt', ['i32', 'i32', 'i32'], 'i32', (f) => {
-      const [cpu, vector, kind] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
-      new Faults(f, cpu).attempt(once, cpu, vector, kind, c32(0), c32(0));
-      // TF is clear in the handler, and the instruction itself is not trapped (vol. 3B, 18.3.1.4).
-      const traps = i32.and(i32.load(cpu, S.debugTraps), c32(~DR6_BS));
-      f.store32(cpu, traps, S.debugTraps);
-      f.return(c32(0));
+    interrupt,
+    interruptN: m.function('interruptN', ['i32', 'i32'], 'i32', (f) => {
+      const [cpu, vector] = [f.param(0, 'i32'), f.param(1, 'i32')];
+      f.if(isVirtual(cpu), () => {
+        const isDone = f.let(call(parts.virtual.redirect, cpu, vector));
+        new Faults(f, cpu).check();
+        f.if(isDone, () => f.return(c32(0)));
+      });
+      f.returnCall(interrupt, cpu, vector, c32(EVENT.software));
+      f.unreachable();
     }),
   };
 }
@@ -119,16 +137,51 @@ function defineOnce(m: ModuleBuilder, parts: EventParts): Fn<'i32'> {
   const enter = defineEnter(m, parts);
   const legacy = defineProtected(m, parts, pushFrame);
   const long = defineLong(m, parts, pushFrame);
+  const readGate = defineReadGate(m, parts.memory, 8);
+  const throughTask = defineThroughTask(m, parts);
   return m.function('deliverOnce', EVENT_PARAMS, 'i32', (f) => {
     const { cpu, vector, kind, hasCode, code } = eventParams(f);
     const faults = new Faults(f, cpu);
     f.call(parts.stage.begin, cpu);
     const attempt = (path: Fn<'i32'>) => () =>
       faults.attempt(path, cpu, vector, kind, hasCode, code);
-    f.if(isLong(cpu), attempt(long), () => f.if(isReal(cpu), attempt(real), attempt(legacy)));
+    f.if(isLong(cpu), attempt(long), () =>
+      f.if(isReal(cpu), attempt(real), () => {
+        faults.attempt(readGate, cpu, vector, kind);
+        const type = i32.and(descriptorAr(i64.load(cpu, STAGE.gate)), c32(0xf));
+        f.if(i32.eq(type, c32(SYSTEM_TYPE.taskGate)), () => {
+          f.returnCall(throughTask, cpu, vector, kind, hasCode, code);
+        });
+        const virtual = f.let(isVirtual(cpu));
+        attempt(legacy)();
+        f.call(enter, cpu, vector);
+        f.if(virtual, () => f.call(parts.virtual.dropSegments, cpu));
+        f.return(c32(0));
+      }),
+    );
     f.call(enter, cpu, vector);
     f.return(c32(0));
   });
+}
+
+/** Delivery through the task gate in STAGE.gate. */
+function defineThroughTask(m: ModuleBuilder, { modes, task }: EventParts): Fn<'i32'> {
+  return m.function('deliverTask', EVENT_PARAMS, 'i32', (f) => {
+    const { cpu, vector, kind, hasCode, code } = eventParams(f);
+    const flags = f.let(call(modes.packFlags, cpu));
+    const type = packKind(f, vector, kind, hasCode);
+    f.if(i32.and(type, c32(FRAME_RF)), () => f.set(flags, i32.or(flags, c32(RF))));
+    const gate = i64.load(cpu, STAGE.gate);
+    new Faults(f, cpu).attempt(task.event, cpu, gate, extOf(kind), flags, hasCode, code);
+    forgetMmio(f, cpu);
+    f.return(c32(0));
+  });
+}
+
+/** The answers to MMIO were for the instruction that the event interrupted. */
+function forgetMmio(f: FunctionBuilder, cpu: I32): void {
+  f.store32(cpu, c32(0), S.mmioCount);
+  f.store32(cpu, c32(0), S.mmioNext);
 }
 
 /** (cpu, vector): the new state takes effect; the gate is in STAGE.gate. */
@@ -143,9 +196,7 @@ function defineEnter(m: ModuleBuilder, { modes, stage }: EventParts): Fn<'void'>
     f.if(i64.eqz(trap), () => f.set(flags, i32.and(flags, c32(~IF))));
     f.call(modes.setSystemFlags, cpu, flags);
     f.store32(cpu, c32(SHADOW.none), S.shadow);
-    // The answers to MMIO were for the instruction that the event interrupted.
-    f.store32(cpu, c32(0), S.mmioCount);
-    f.store32(cpu, c32(0), S.mmioNext);
+    forgetMmio(f, cpu);
     f.if(i32.eq(f.param(1, 'i32'), c32(VECTOR.DB)), () => {
       // General detection must not stop the debug handler itself (vol. 3B, 18.2.4).
       const dr7 = S.dr + 8 * 7;
@@ -185,7 +236,7 @@ const idtCode = (vector: I32, ext: I32): I32 =>
 
 /** (cpu, vector, kind) -> fault: reads a gate of 8 bytes into STAGE.gate, and checks it. */
 function defineReadGate(m: ModuleBuilder, memory: MemoryRuntime, bytes: 8 | 16): Fn<'i32'> {
-  const { interruptGate, interruptGate16 } = SYSTEM_TYPE;
+  const { interruptGate, interruptGate16, taskGate } = SYSTEM_TYPE;
   return m.function(`readGate${8 * bytes}`, ['i32', 'i32', 'i32'], 'i32', (f) => {
     const [cpu, vector, kind] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
     const faults = new Faults(f, cpu);
@@ -200,7 +251,9 @@ function defineReadGate(m: ModuleBuilder, memory: MemoryRuntime, bytes: 8 | 16):
     // Interrupt and trap gates differ in bit 0 of their types; S must be clear.
     const kindOfGate = f.let(i32.and(ar, c32(0x1e)));
     const wide = i32.ne(kindOfGate, c32(interruptGate));
-    const wrong = bytes === 16 ? wide : i32.and(wide, i32.ne(kindOfGate, c32(interruptGate16)));
+    const narrow = i32.eq(kindOfGate, c32(interruptGate16));
+    const leadsToTask = i32.eq(i32.and(ar, c32(0x1f)), c32(taskGate));
+    const wrong = bytes === 16 ? wide : i32.and(wide, i32.eqz(i32.or(narrow, leadsToTask)));
     faults.raiseIf(wrong, VECTOR.GP, code);
     const software = i32.eq(kind, c32(EVENT.software));
     const forbidden = i32.and(software, i32.lt_u(dplOf(ar), i32.load(cpu, S.cpl)));
@@ -263,15 +316,13 @@ function defineStackFor(m: ModuleBuilder, { stage, stackSwitch }: EventParts): F
   });
 }
 
-/** Delivery through a 32- or 16-bit gate. */
+/** Delivery through the 32- or 16-bit gate in STAGE.gate. */
 function defineProtected(m: ModuleBuilder, parts: EventParts, pushFrame: Fn<'i32'>): Fn<'i32'> {
-  const { memory, target, stackSwitch } = parts;
-  const readGate = defineReadGate(m, memory, 8);
+  const { target, stackSwitch, virtual } = parts;
   return m.function('deliverProtected', EVENT_PARAMS, 'i32', (f) => {
     const { cpu, vector, kind, hasCode, code } = eventParams(f);
     const faults = new Faults(f, cpu);
     const ext = f.let(extOf(kind));
-    faults.attempt(readGate, cpu, vector, kind);
     const gate = f.let(i64.load(cpu, STAGE.gate));
     // Types 6 and 7 have 16 bits, 14 and 15 have 32; the former's offset has no upper half.
     const wide = f.let(i32.and(i32.wrap(i64.shr_u(gate, c64(43))), c32(1)));
@@ -284,13 +335,18 @@ function defineProtected(m: ModuleBuilder, parts: EventParts, pushFrame: Fn<'i32
     faults.attempt(target.inward, cpu, gateSelector(gate), ext);
     const inner = f.let(i32.lt_u(i32.load(cpu, STAGE.cpl), i32.load(cpu, S.cpl)));
     const stackCode = f.let(ext);
+    const size = f.let(i32.shl(c32(2), wide));
+    const fromVirtual = f.let(isVirtual(cpu));
+    // Out of virtual-8086 mode the only way is to ring 0.
+    const notInmost = i32.and(fromVirtual, i32.load(cpu, STAGE.cpl));
+    faults.raiseIf(notInmost, VECTOR.GP, selectorCode(gateSelector(gate), ext));
     f.if(inner, () => {
       faults.attempt(stackSwitch.inner, cpu, ext);
       const selector = i32.load16_u(cpu, STAGE.ss + STAGED.selector);
       f.set(stackCode, selectorCode(selector, ext));
     });
+    f.if(fromVirtual, () => faults.attempt(virtual.pushSegments, cpu, size, stackCode));
     const type = packKind(f, vector, kind, hasCode);
-    const size = i32.shl(c32(2), wide);
     faults.attempt(pushFrame, cpu, size, type, code, stackCode, inner);
     faults.attempt(target.offset, cpu, offset, ext);
     f.return(c32(0));
@@ -372,7 +428,10 @@ function defineDeliver(m: ModuleBuilder, once: Fn<'i32'>, escalate: Fn<'i32'>): 
     f.loop((again) => {
       const exception = i32.eq(kind, c32(EVENT.exception));
       f.store32(cpu, i32.or(vector, i32.sub(exception, c32(1))), S.delivering);
-      f.if(i32.eqz(call(once, cpu, vector, kind, hasCode, code)), () => leave(DELIVERY.done));
+      f.if(i32.eqz(call(once, cpu, vector, kind, hasCode, code)), () => {
+        // Else the task that was switched to has a fault, at S.eventRip.
+        f.if(i32.eqz(faulted(cpu)), () => leave(DELIVERY.done));
+      });
       const fault = f.let(i32.load(cpu, S.faultVector));
       f.if(i32.eq(fault, c32(FAULT_EXIT)), () => leave(DELIVERY.waits));
       // A descriptor table or TSS that reaches past the canonical addresses.

@@ -1,14 +1,15 @@
 // RET to another code segment, and IRET: SDM vol. 2 "RET", "IRET". Modelled: real-address mode, all
-// protected modes, returns to the same and to outer rings, from and to 64-bit code. Deliberately
-// not: IRET from a nested task (NT set) outside IA-32e mode and to virtual-8086 mode, which raise
-// #GP here.
+// protected modes, returns to the same and to outer rings, from and to 64-bit code. IRET from a
+// nested task, and to, in and from virtual-8086 mode, goes on in the files of these.
 
-import { AC, AF, CF, DF, ID, IF, IOPL, NT, OF, PF, RF, SF, TF, VM, ZF } from '../isa/flags.ts';
+import {
+  AC, AF, CF, DF, ID, IF, IOPL, NT, OF, PF, RF, SF, TF, VIF, VIP, VM, ZF,
+} from '../isa/flags.ts'; // biome-ignore format: flags
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { type CodeTarget, flattenStack, stagedWide } from './code-target.ts';
-import { hasBits, isReal } from './control-bits.ts';
+import { hasBits, hasParagraphs, isLong, isReal, isVirtual } from './control-bits.ts';
 import {
   descriptorAr,
   dplOf,
@@ -24,6 +25,8 @@ import type { Segments } from './segments.ts';
 import { STAGE, STAGED, type Stage } from './stage.ts';
 import type { StageStack } from './stage-stack.ts';
 import { AR_DB, gprSlot, RSP, S, VECTOR } from './state.ts';
+import type { TaskSwitch } from './task-switch.ts';
+import type { Virtual8086 } from './virtual-8086.ts';
 
 /** What far returns are built on. */
 export interface ReturnParts {
@@ -32,16 +35,22 @@ export interface ReturnParts {
   readonly stage: Stage;
   readonly stack: StageStack;
   readonly target: CodeTarget;
+  readonly task: TaskSwitch;
+  readonly virtual: Virtual8086;
 }
 
 /** Far returns; on success S.rip is where to go on. */
 export interface FarReturn {
   /** (cpu, operand size, bytes of parameters to drop) -> fault. */
   readonly ret: Fn<'i32'>;
-  /** (cpu, operand size) -> fault. */
+  /**
+   * (cpu, operand size) -> fault. S.eventRip is behind the instruction, for a task that is left; a
+   * switch to a faulty task is a success that leaves the new task's fault in S.faultVector.
+   */
   readonly iret: Fn<'i32'>;
   /**
-   * (cpu, flags, operand size, CPL): loads the flags that IRET, and POPF, may change in that ring.
+   * (cpu, flags, operand size, CPL, more): loads the flags that IRET, and POPF, may change in that
+   * ring, and `more` of them.
    */
   readonly restoreFlags: Fn<'void'>;
 }
@@ -139,7 +148,7 @@ function defineRet(m: ModuleBuilder, parts: ReturnParts, outer: Fn<'i32'>): Fn<'
     const selector = f.let(i32.and(i32.wrap(pop()), c32(0xffff)));
     const oldCpl = f.let(i32.load(cpu, S.cpl));
     f.if(
-      isReal(cpu),
+      hasParagraphs(cpu),
       () => f.call(target.real, cpu, selector),
       () => faults.attempt(target.outward, cpu, selector),
     );
@@ -165,11 +174,12 @@ const IRET_FLAGS = CF | PF | AF | ZF | SF | OF | TF | DF | NT;
 const IRET_FLAGS_WIDE = RF | AC | ID;
 
 function defineRestoreFlags(m: ModuleBuilder, modes: Modes): Fn<'void'> {
-  return m.function('restoreFlags', ['i32', 'i32', 'i32', 'i32'], 'void', (f) => {
+  return m.function('restoreFlags', ['i32', 'i32', 'i32', 'i32', 'i32'], 'void', (f) => {
     const [cpu, popped] = [f.param(0, 'i32'), f.param(1, 'i32')];
     const [size, cpl] = [f.param(2, 'i32'), f.param(3, 'i32')];
     const wide = i32.ne(size, c32(2));
     const mask = f.let(select(wide, c32(IRET_FLAGS | IRET_FLAGS_WIDE), c32(IRET_FLAGS)));
+    f.set(mask, i32.or(mask, f.param(4, 'i32')));
     const flags = f.let(call(modes.packFlags, cpu));
     const iopl = i32.and(i32.shr_u(flags, c32(12)), c32(3));
     f.if(i32.le_u(cpl, iopl), () => f.set(mask, i32.or(mask, c32(IF))));
@@ -191,8 +201,11 @@ function defineIret(
     const [cpu, size] = [f.param(0, 'i32'), f.param(1, 'i32')];
     const faults = new Faults(f, cpu);
     f.call(stage.begin, cpu);
-    const nested = i32.and(hasBits(i32.load(cpu, S.eflags), NT), i32.eqz(isReal(cpu)));
-    faults.raiseIf(nested, VECTOR.GP, 0);
+    f.if(isVirtual(cpu), () => f.returnCall(parts.virtual.iret, cpu, size));
+    f.if(i32.and(hasBits(i32.load(cpu, S.eflags), NT), i32.eqz(isReal(cpu))), () => {
+      faults.raiseIf(isLong(cpu), VECTOR.GP, 0);
+      f.returnCall(parts.task.back, cpu);
+    });
     const pop = (): I64 => {
       const value = f.let(call(stack.pop, cpu, size));
       faults.check();
@@ -205,26 +218,32 @@ function defineIret(
     f.if(
       isReal(cpu),
       () => f.call(target.real, cpu, selector),
-      () => faults.attempt(prepare, cpu, selector, flags, size),
+      () => {
+        const isTrusted = i32.and(i32.eqz(oldCpl), i32.eqz(isLong(cpu)));
+        const isWide = i32.ne(size, c32(2));
+        f.if(i32.and(hasBits(flags, VM), i32.and(isTrusted, isWide)), () => {
+          f.returnCall(parts.virtual.enter, cpu, rip, selector, flags);
+        });
+        faults.attempt(prepare, cpu, selector, size);
+      },
     );
     faults.attempt(target.offset, cpu, rip, c32(0));
     f.call(stage.commit, cpu);
-    f.call(restoreFlags, cpu, flags, size, oldCpl);
+    const isMonitor = i32.and(i32.eqz(oldCpl), i32.ne(size, c32(2)));
+    const more = select(isMonitor, c32(VIF | VIP), c32(0));
+    f.call(restoreFlags, cpu, flags, size, oldCpl, more);
     f.if(i32.gt_u(i32.load(cpu, S.cpl), oldCpl), () => f.call(segments.scrub, cpu));
     f.return(c32(0));
   });
 }
 
-/** (cpu, selector, flags, operand size) -> fault: stages CS, and SS where IRET pops it. */
+/** (cpu, selector, operand size) -> fault: stages CS, and SS where IRET pops it. */
 function definePrepareIret(m: ModuleBuilder, parts: ReturnParts, outer: Fn<'i32'>): Fn<'i32'> {
-  return m.function('prepareIret', ['i32', 'i32', 'i32', 'i32'], 'i32', (f) => {
-    const [cpu, selector] = [f.param(0, 'i32'), f.param(1, 'i32')];
-    const [flags, size] = [f.param(2, 'i32'), f.param(3, 'i32')];
+  return m.function('prepareIret', ['i32', 'i32', 'i32'], 'i32', (f) => {
+    const [cpu, selector, size] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
     const faults = new Faults(f, cpu);
     const cpl = f.let(i32.load(cpu, S.cpl));
     const wide = f.let(i32.eq(i32.load(cpu, S.codeMode), c32(8)));
-    const virtual = i32.and(hasBits(flags, VM), i32.and(i32.eqz(cpl), i32.ne(size, c32(2))));
-    faults.raiseIf(i32.and(virtual, i32.eqz(wide)), VECTOR.GP, 0);
     faults.attempt(parts.target.outward, cpu, selector);
     // 64-bit code always pops the stack too (vol. 3A, 6.14.3).
     f.if(i32.or(wide, i32.gt_u(i32.load(cpu, STAGE.cpl), cpl)), () => {

@@ -1,13 +1,13 @@
 // JMP and CALL to another code segment, directly or through a call gate: SDM vol. 2 "JMP", "CALL",
-// vol. 3A, 5.8. Modelled: real-address mode, all protected modes, 16-, 32- and 64-bit call gates
-// with stack switch and parameters. Deliberately not: task gates and TSSs as targets, which raise
-// #GP here as no task switch exists yet, and virtual-8086 mode.
+// vol. 3A, 5.8. Modelled: real-address and virtual-8086 mode, all protected modes, 16-, 32- and
+// 64-bit call gates with stack switch and parameters. TSSs and task gates as targets are
+// task-switch.ts's business.
 
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { type CodeTarget, cutToSize, flattenStack } from './code-target.ts';
-import { hasBits, isLong, isReal } from './control-bits.ts';
+import { hasBits, hasParagraphs, isLong } from './control-bits.ts';
 import {
   descriptorAr,
   dplOf,
@@ -27,6 +27,7 @@ import type { StackSwitch } from './stack-switch.ts';
 import { STAGE, STAGED, type Stage } from './stage.ts';
 import type { StageStack } from './stage-stack.ts';
 import { AR_S, CS, gprSlot, RSP, S, SS, segmentCache, VECTOR } from './state.ts';
+import { TASK, type TaskSwitch } from './task-switch.ts';
 
 /** What far transfers are built on. */
 export interface FarParts {
@@ -36,15 +37,27 @@ export interface FarParts {
   readonly stack: StageStack;
   readonly stackSwitch: StackSwitch;
   readonly target: CodeTarget;
+  readonly task: TaskSwitch;
 }
 
-/** Far JMP and CALL; on success S.rip is where to go on. */
+/**
+ * Far JMP and CALL; on success S.rip is where to go on. A switch to a faulty task is a success that
+ * leaves the new task's fault in S.faultVector.
+ */
 export interface FarTransfer {
-  /** (cpu, selector, offset, operand size) -> fault. */
+  /** (cpu, selector, offset, operand size, address behind the instruction) -> fault. */
   readonly jump: Fn<'i32'>;
   /** (cpu, selector, offset, operand size, return address) -> fault. */
   readonly call: Fn<'i32'>;
 }
+
+/** The system types that stand for a task, busy ones included: those are then refused. */
+const TASK_TYPES =
+  (1 << SYSTEM_TYPE.tss16) |
+  (1 << SYSTEM_TYPE.tss16Busy) |
+  (1 << SYSTEM_TYPE.taskGate) |
+  (1 << SYSTEM_TYPE.tss) |
+  (1 << SYSTEM_TYPE.tssBusy);
 
 /** Defines {@link FarTransfer}. */
 export function defineFarTransfer(m: ModuleBuilder, parts: FarParts): FarTransfer {
@@ -66,13 +79,13 @@ function fetchTarget(f: FunctionBuilder, cpu: I32, selector: I32, segments: Segm
 
 function defineJump(m: ModuleBuilder, parts: FarParts, gate: Fn<'i32'>): Fn<'i32'> {
   const { segments, stage, target } = parts;
-  return m.function('farJump', ['i32', 'i32', 'i64', 'i32'], 'i32', (f) => {
+  return m.function('farJump', ['i32', 'i32', 'i64', 'i32', 'i64'], 'i32', (f) => {
     const [cpu, selector] = [f.param(0, 'i32'), f.param(1, 'i32')];
     const faults = new Faults(f, cpu);
     const offset = f.let(cutToSize(f, f.param(2, 'i64'), f.param(3, 'i32')));
     f.call(stage.begin, cpu);
     f.if(
-      isReal(cpu),
+      hasParagraphs(cpu),
       () => f.call(target.real, cpu, selector),
       () => {
         const descriptor = fetchTarget(f, cpu, selector, segments);
@@ -80,6 +93,7 @@ function defineJump(m: ModuleBuilder, parts: FarParts, gate: Fn<'i32'>): Fn<'i32
           hasBits(descriptorAr(descriptor), AR_S),
           () => faults.attempt(target.direct, cpu, selector, descriptor),
           () => {
+            switchTask(f, cpu, parts, { selector, descriptor, how: TASK.jump, rip: f.param(4, 'i64') });
             faults.attempt(gate, cpu, selector, descriptor);
             f.set(offset, i64.load(cpu, STAGE.rip));
             const through = f.let(i32.and(gateSelector(i64.load(cpu, STAGE.gate)), c32(0xfffc)));
@@ -92,6 +106,22 @@ function defineJump(m: ModuleBuilder, parts: FarParts, gate: Fn<'i32'>): Fn<'i32
     faults.attempt(target.offset, cpu, offset, c32(0));
     f.call(stage.commit, cpu);
     f.return(c32(0));
+  });
+}
+
+/** Leaves the function with a task switch if the descriptor is of a TSS or task gate. */
+function switchTask(
+  f: FunctionBuilder,
+  cpu: I32,
+  { task }: FarParts,
+  to: { selector: I32; descriptor: I64; how: number; rip: I64 },
+): void {
+  const type = i32.and(descriptorAr(to.descriptor), c32(0xf));
+  const isTask = i32.and(i32.shr_u(c32(TASK_TYPES), type), c32(1));
+  // There are no task switches in IA-32e mode, nor 16-bit gates (vol. 3A, 7.7).
+  f.if(i32.and(isTask, i32.eqz(isLong(cpu))), () => {
+    f.store64(cpu, to.rip, S.eventRip);
+    f.returnCall(task.transfer, cpu, to.selector, to.descriptor, c32(to.how));
   });
 }
 
@@ -145,11 +175,12 @@ function defineCall(m: ModuleBuilder, parts: FarParts, gate: Fn<'i32'>): Fn<'i32
     const offset = f.let(cutToSize(f, f.param(2, 'i64'), size));
     f.call(stage.begin, cpu);
     f.if(
-      isReal(cpu),
+      hasParagraphs(cpu),
       () => f.call(target.real, cpu, selector),
       () => {
         const descriptor = fetchTarget(f, cpu, selector, segments);
         f.if(i32.eqz(hasBits(descriptorAr(descriptor), AR_S)), () => {
+          switchTask(f, cpu, parts, { selector, descriptor, how: TASK.call, rip: returnRip });
           faults.attempt(gate, cpu, selector, descriptor);
           f.returnCall(throughGate, cpu, returnRip);
         });

@@ -7,7 +7,7 @@
 import type { Instruction } from '../isa/instruction.ts';
 import type { Row } from '../isa/row.ts';
 import { rows } from '../isa/rows.ts';
-import { c32, c64, i32, i64 } from '../wasm/expr.ts';
+import { c32, i32 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import {
   type Addressing,
@@ -16,6 +16,7 @@ import {
   semanticOf,
   type Variant,
 } from './context.ts';
+import { hasParagraphs } from './control-bits.ts';
 import { type Flow, HANDLER_PARAMS, nextRecord } from './flow.ts';
 import { InterpreterContext } from './interpreter-context.ts';
 import type { Runtime } from './runtime.ts';
@@ -165,7 +166,7 @@ export function prelude(x: InterpreterContext): void {
     x.raise(vector, { when: i32.and(traps, c32(bit)) });
   };
   if (row.protectedOnly) {
-    x.raise(VECTOR.UD, { when: i64.eqz(i64.and(i64.load(cpu, S.cr0), c64(1))) });
+    x.raise(VECTOR.UD, { when: hasParagraphs(cpu) });
   }
   if (row.unit === 'x87' && row.mnemonic !== 'wait') trap(FPU_TRAP.x87, VECTOR.NM);
   if (row.unit === 'mmx' || row.unit === 'sse+mmx') {

@@ -9,7 +9,7 @@ import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/e
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import type { Context, SemanticTable, Size } from './context.ts';
-import { hasBits, isReal } from './control-bits.ts';
+import { hasBits, ioplOf, isReal, isVirtual } from './control-bits.ts';
 import { SYSTEM_TYPE } from './descriptor.ts';
 import { Faults } from './faults.ts';
 import type { MemoryRuntime } from './runtime.ts';
@@ -49,7 +49,7 @@ export interface IoRuntime {
 }
 
 /** The offset of the I/O map base in a TSS (SDM vol. 3A, 8.2.1). */
-const IO_MAP_BASE = 102;
+export const IO_MAP_BASE = 102;
 
 /** Defines {@link IoRuntime}. */
 export function defineIo(m: ModuleBuilder, memory: MemoryRuntime): IoRuntime {
@@ -57,8 +57,11 @@ export function defineIo(m: ModuleBuilder, memory: MemoryRuntime): IoRuntime {
   return {
     permission: m.function('ioPermission', ['i32', 'i32', 'i32'], 'i32', (f) => {
       const [cpu, port, bytes] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
-      const iopl = i32.and(i32.shr_u(i32.load(cpu, S.eflags), c32(12)), c32(3));
-      const allowed = i32.le_u(i32.load(cpu, S.cpl), iopl);
+      // IOPL does not count in virtual-8086 mode (vol. 1, 19.5.2).
+      const allowed = i32.and(
+        i32.le_u(i32.load(cpu, S.cpl), ioplOf(cpu)),
+        i32.eqz(isVirtual(cpu)),
+      );
       f.if(i32.or(isReal(cpu), allowed), () => f.return(c32(0)));
       f.return(call(bitmap, cpu, port, bytes));
     }),

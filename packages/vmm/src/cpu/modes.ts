@@ -33,8 +33,8 @@ import {
   segmentCache,
 } from './state.ts';
 
-/** RFLAGS bits that exist: all but reserved ones and those of virtual-8086 mode. */
-const FLAGS_MASK = 0x257fd5;
+/** RFLAGS bits that exist: all but reserved ones. */
+const FLAGS_MASK = 0x3f7fd5;
 
 /** The functions that keep derived state. */
 export interface Modes {

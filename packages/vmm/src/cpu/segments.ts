@@ -1,15 +1,16 @@
 // Loading ES, SS, DS, FS and GS: SDM vol. 3A, chapter 5 (protection) and vol. 2, "MOV", "LDS".
-// Modelled: real-address mode (limits stay as they were, so "unreal" mode works), 16- and 32-bit
-// protected mode, compatibility and 64-bit mode, the accessed bit. Not modelled: virtual-8086 mode.
-// The descriptor's accessed bit is not set under a lock: a processor that shares the table would
-// have to change it during the load to tell.
+// Modelled: real-address mode (limits stay as they were, so "unreal" mode works), virtual-8086
+// mode, 16- and 32-bit protected mode, compatibility and 64-bit mode, the accessed bit. The
+// descriptor's accessed bit is not set under a lock: a processor that shares the table would have to
+// change it during the load to tell.
 
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { isReal } from './control-bits.ts';
+import { isReal, isVirtual } from './control-bits.ts';
 import {
   AR_REAL,
+  AR_VIRTUAL,
   descriptorAr,
   descriptorBase,
   descriptorLimit,
@@ -58,6 +59,17 @@ export interface Segments {
   readonly address: Fn<'i64'>;
   /** (cpu, segment ES SS DS FS GS, selector) -> fault: MOV and POP of a segment register. */
   readonly load: Fn<'i32'>;
+  /** (cpu, segment ES..GS, selector): a load in virtual-8086 mode, or on the way there. */
+  readonly loadVirtual: Fn<'void'>;
+  /** (cpu, segment ES..GS, selector): makes a segment unusable, holding that selector. */
+  readonly loadNull: Fn<'void'>;
+  /**
+   * (cpu, segment ES SS DS FS GS, selector, vector) -> the descriptor to load, checked; `vector` is
+   * what a wrong one raises: #GP, or #TS in a task switch. S.faultVector tells.
+   */
+  readonly dataDescriptor: Fn<'i64'>;
+  /** (cpu, segment, selector, descriptor): fills the segment's cache and base. */
+  readonly set: Fn<'void'>;
   /** (cpu): after a return to an outer ring, data segments that are not for it become null. */
   readonly scrub: Fn<'void'>;
 }
@@ -67,11 +79,18 @@ export function defineSegments(m: ModuleBuilder, memory: MemoryRuntime, modes: M
   const address = defineAddress(m);
   const fetch = defineFetch(m, memory, address);
   const markAccessed = defineMarkAccessed(m, memory, address);
-  return {
-    fetch,
+  const parts = {
     markAccessed,
+    loadVirtual: defineLoadVirtual(m),
+    loadNull: defineLoadNull(m),
+    dataDescriptor: defineDataDescriptor(m, fetch),
+    set: defineSetSegment(m, modes),
+  };
+  return {
+    ...parts,
+    fetch,
     address,
-    load: defineLoad(m, modes, fetch, markAccessed),
+    load: defineLoad(m, parts),
     scrub: defineScrub(m),
   };
 }
@@ -179,6 +198,21 @@ function defineLoadReal(m: ModuleBuilder): Fn<'void'> {
   });
 }
 
+/** (cpu, segment, selector): a load in virtual-8086 mode, where limits and rights are fixed. */
+function defineLoadVirtual(m: ModuleBuilder): Fn<'void'> {
+  return m.function('loadSegmentVirtual', ['i32', 'i32', 'i32'], 'void', (f) => {
+    const [cpu, segment] = [f.param(0, 'i32'), f.param(1, 'i32')];
+    const selector = f.let(i32.and(f.param(2, 'i32'), c32(0xffff)));
+    const at = f.let(cacheOf(cpu, segment));
+    f.store32(at, selector);
+    f.store32(at, c32(0xffff), SEGMENT_LIMIT);
+    f.store32(at, c32(AR_VIRTUAL), SEGMENT_AR);
+    const base = f.let(i32.shl(selector, c32(4)));
+    f.store32(at, base, SEGMENT_BASE);
+    storeBase(f, cpu, segment, i64.extend_u(base));
+  });
+}
+
 /** (cpu, segment, selector): makes a data segment register null. */
 function defineLoadNull(m: ModuleBuilder): Fn<'void'> {
   return m.function('loadSegmentNull', ['i32', 'i32', 'i32'], 'void', (f) => {
@@ -197,12 +231,13 @@ function defineLoadNull(m: ModuleBuilder): Fn<'void'> {
   });
 }
 
-/** (cpu, segment, selector) -> the descriptor to load, checked; S.faultVector tells. */
+/** See {@link Segments.dataDescriptor}. */
 function defineDataDescriptor(m: ModuleBuilder, fetch: Fn<'i64'>): Fn<'i64'> {
-  return m.function('dataDescriptor', ['i32', 'i32', 'i32'], 'i64', (f) => {
+  return m.function('dataDescriptor', ['i32', 'i32', 'i32', 'i32'], 'i64', (f) => {
     const [cpu, segment, selector] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
+    const vector = f.param(3, 'i32');
     const faults = new Faults(f, cpu, c64(0));
-    const descriptor = f.let(call(fetch, cpu, selector, c32(VECTOR.GP), c32(0)));
+    const descriptor = f.let(call(fetch, cpu, selector, vector, c32(0)));
     faults.check();
     const ar = f.let(descriptorAr(descriptor));
     const cpl = f.let(i32.load(cpu, S.cpl));
@@ -211,15 +246,15 @@ function defineDataDescriptor(m: ModuleBuilder, fetch: Fn<'i64'>): Fn<'i64'> {
       i32.eq(segment, c32(SS)),
       () => {
         const wrongRing = i32.or(i32.ne(rplOf(selector), cpl), i32.ne(dplOf(ar), cpl));
-        faults.raiseIf(i32.or(wrongRing, i32.eqz(isWritableData(ar))), VECTOR.GP, code);
+        faults.raiseIf(i32.or(wrongRing, i32.eqz(isWritableData(ar))), vector, code);
         faults.raiseIf(i32.eqz(isPresent(ar)), VECTOR.SS, code);
       },
       () => {
-        faults.raiseIf(i32.eqz(isReadable(ar)), VECTOR.GP, code);
+        faults.raiseIf(i32.eqz(isReadable(ar)), vector, code);
         const dpl = dplOf(ar);
         const outer = i32.or(i32.gt_u(rplOf(selector), dpl), i32.gt_u(cpl, dpl));
         const exempt = i32.and(isCode(ar), isConforming(ar));
-        faults.raiseIf(i32.and(outer, i32.eqz(exempt)), VECTOR.GP, code);
+        faults.raiseIf(i32.and(outer, i32.eqz(exempt)), vector, code);
         faults.raiseIf(i32.eqz(isPresent(ar)), VECTOR.NP, code);
       },
     );
@@ -227,21 +262,23 @@ function defineDataDescriptor(m: ModuleBuilder, fetch: Fn<'i64'>): Fn<'i64'> {
   });
 }
 
-function defineLoad(
-  m: ModuleBuilder,
-  modes: Modes,
-  fetch: Fn<'i64'>,
-  markAccessed: Fn<'i32'>,
-): Fn<'i32'> {
+type LoadParts = Pick<
+  Segments,
+  'markAccessed' | 'loadVirtual' | 'loadNull' | 'dataDescriptor' | 'set'
+>;
+
+function defineLoad(m: ModuleBuilder, parts: LoadParts): Fn<'i32'> {
+  const { markAccessed, loadVirtual, loadNull, dataDescriptor, set } = parts;
   const loadReal = defineLoadReal(m);
-  const loadNull = defineLoadNull(m);
-  const dataDescriptor = defineDataDescriptor(m, fetch);
-  const setSegment = defineSetSegment(m, modes);
   return m.function('loadSegment', ['i32', 'i32', 'i32'], 'i32', (f) => {
     const [cpu, segment, selector] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
     const faults = new Faults(f, cpu);
     f.if(isReal(cpu), () => {
       f.call(loadReal, cpu, segment, selector);
+      f.return(c32(0));
+    });
+    f.if(isVirtual(cpu), () => {
+      f.call(loadVirtual, cpu, segment, selector);
       f.return(c32(0));
     });
     f.if(isNull(selector), () => {
@@ -255,10 +292,10 @@ function defineLoad(
       f.call(loadNull, cpu, segment, selector);
       f.return(c32(0));
     });
-    const descriptor = f.let(call(dataDescriptor, cpu, segment, selector));
+    const descriptor = f.let(call(dataDescriptor, cpu, segment, selector, c32(VECTOR.GP)));
     faults.check();
     faults.attempt(markAccessed, cpu, selector, descriptor);
-    f.call(setSegment, cpu, segment, selector, descriptor);
+    f.call(set, cpu, segment, selector, descriptor);
     f.return(c32(0));
   });
 }

@@ -60,6 +60,8 @@ export interface Stage {
   readonly begin: Fn<'void'>;
   /** (cpu): makes CS, RIP and CPL, SS if it was changed, and RSP architectural. */
   readonly commit: Fn<'void'>;
+  /** (cpu): makes RSP architectural, and nothing else. */
+  readonly commitStack: Fn<'void'>;
 }
 
 /** Defines {@link Stage}. */
@@ -84,6 +86,10 @@ export function defineStage(m: ModuleBuilder, modes: Modes): Stage {
     }),
     begin: defineBegin(m),
     commit: defineCommit(m, modes),
+    commitStack: m.function('stageCommitStack', ['i32'], 'void', (f) => {
+      const cpu = f.param(0, 'i32');
+      f.store64(cpu, i64.load(cpu, STAGE.rsp), gprSlot(RSP));
+    }),
   };
 }
 

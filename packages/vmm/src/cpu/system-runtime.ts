@@ -21,10 +21,15 @@ import { defineStackSwitch } from './stack-switch.ts';
 import { defineStage } from './stage.ts';
 import { defineStageStack } from './stage-stack.ts';
 import { defineSystemSegments } from './system-segments.ts';
+import { defineTaskSwitch } from './task-switch.ts';
 import { transferSemantics } from './transfer-semantics.ts';
+import { defineVirtual8086 } from './virtual-8086.ts';
 
-/** The memory functions, and the look-up of guest-physical pages that PDPTEs are read through. */
-export type SystemMemory = MemoryRuntime & { readonly physicalEntry: Fn<'i32'> };
+/** The memory functions, and what PDPTEs are read and task switches are prepared with. */
+export type SystemMemory = MemoryRuntime & {
+  readonly physicalEntry: Fn<'i32'>;
+  readonly translate: Fn<'i32'>;
+};
 
 /** Defines the helper functions of the system half in module `m`. */
 export function defineSystem(
@@ -38,16 +43,18 @@ export function defineSystem(
   const stack = defineStageStack(m, memory);
   const stackSwitch = defineStackSwitch(m, memory, segments, stage);
   const target = defineCodeTarget(m, segments, stage);
-  const { physicalEntry } = memory;
+  const { physicalEntry, translate } = memory;
   const control = defineControlRegisters(m, { memory, physicalEntry, modes });
+  const task = defineTaskSwitch(m, { memory, translate, modes, segments, control, stage, stack });
+  const virtual = defineVirtual8086(m, { memory, modes, segments, stage, stack, target });
   return {
-    ...defineEvents(m, { memory, modes, stage, stack, stackSwitch, target }),
+    ...defineEvents(m, { memory, modes, stage, stack, stackSwitch, target, task, virtual }),
     updateModes: modes.updateModes,
     modes,
     segments,
     systemSegments: defineSystemSegments(m, memory, segments),
-    far: defineFarTransfer(m, { memory, segments, stage, stack, stackSwitch, target }),
-    back: defineFarReturn(m, { modes, segments, stage, stack, target }),
+    far: defineFarTransfer(m, { memory, segments, stage, stack, stackSwitch, target, task }),
+    back: defineFarReturn(m, { modes, segments, stage, stack, target, task, virtual }),
     fast: defineFastCall(m, modes),
     control,
     debug: defineDebugRegisters(m, modes),

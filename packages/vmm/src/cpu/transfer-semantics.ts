@@ -3,6 +3,8 @@
 
 import { c32, c64, type I32, type I64, i32 } from '../wasm/expr.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
+import { isReal } from './control-bits.ts';
+import { faulted } from './faults.ts';
 import { EVENT, S, VECTOR } from './state.ts';
 
 /** A far pointer in memory: the offset, then the selector. */
@@ -20,12 +22,19 @@ const immediatePointer = (x: Context): { offset: I64; selector: I32 } => ({
   selector: x.imm2(),
 });
 
+/** Goes on at S.rip, or raises there what a task switch has found wrong with the new task. */
+function arrive(x: Context): void {
+  if (!x.wide) x.f.if(faulted(x.cpu), () => x.f.returnCall(x.runtime.flow.raise, x.cpu));
+  x.resync();
+}
+
 const farJump =
   (pointer: typeof farPointer): Semantic =>
   (x) => {
     const { offset, selector } = pointer(x);
-    x.attempt(x.runtime.system.far.jump, x.cpu, selector, offset, c32(x.opsize));
-    x.resync();
+    const { jump } = x.runtime.system.far;
+    x.attempt(jump, x.cpu, selector, offset, c32(x.opsize), x.nextRip());
+    arrive(x);
   };
 
 const farCall =
@@ -34,7 +43,7 @@ const farCall =
     const { offset, selector } = pointer(x);
     const { call } = x.runtime.system.far;
     x.attempt(call, x.cpu, selector, offset, c32(x.opsize), x.nextRip());
-    x.resync();
+    arrive(x);
   };
 
 function retf(x: Context): void {
@@ -44,15 +53,22 @@ function retf(x: Context): void {
 }
 
 function iret(x: Context): void {
+  if (!x.wide) x.f.store64(x.cpu, x.nextRip(), S.eventRip);
   x.attempt(x.runtime.system.back.iret, x.cpu, c32(x.opsize));
-  x.resync();
+  arrive(x);
 }
 
 /** Delivers `vector`; the handler returns to the next instruction. */
 function interrupt(x: Context, vector: I32, kind: number): void {
   x.f.store64(x.cpu, x.nextRip(), S.eventRip);
   x.attempt(x.runtime.system.interrupt, x.cpu, vector, c32(kind));
-  x.resync();
+  arrive(x);
+}
+
+function interruptN(x: Context): void {
+  x.f.store64(x.cpu, x.nextRip(), S.eventRip);
+  x.attempt(x.runtime.system.interruptN, x.cpu, x.f.let(i32.wrap(x.read(0))));
+  arrive(x);
 }
 
 function into(x: Context): void {
@@ -70,12 +86,19 @@ function sysret(x: Context): void {
   x.resync();
 }
 
+/** SYSENTER and SYSEXIT are not recognized in real-address mode, which is #GP here. */
+function checkProtected(x: Context): void {
+  if (!x.wide) x.raise(VECTOR.GP, { code: c32(0), when: isReal(x.cpu) });
+}
+
 function sysenter(x: Context): void {
+  checkProtected(x);
   x.attempt(x.runtime.system.fast.sysenter, x.cpu);
   x.resync();
 }
 
 function sysexit(x: Context): void {
+  checkProtected(x);
   x.attempt(x.runtime.system.fast.sysexit, x.cpu, c32(x.opsize));
   x.resync();
 }
@@ -97,7 +120,7 @@ export const transferSemantics: SemanticTable = {
   'call mfar': farCall(farPointer),
   retf,
   iret,
-  int: (x) => interrupt(x, x.f.let(i32.wrap(x.read(0))), EVENT.software),
+  int: interruptN,
   int3: (x) => interrupt(x, c32(VECTOR.BP), EVENT.software),
   int1: (x) => interrupt(x, c32(VECTOR.DB), EVENT.privileged),
   into,

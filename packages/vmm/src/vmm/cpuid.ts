@@ -51,6 +51,8 @@ const OSXSAVE = 27;
 /** CPUID.1:EDX. */
 export const FEATURES_1_EDX = {
   FPU: 0,
+  VME: 1,
+  DE: 2,
   PSE: 3,
   TSC: 4,
   MSR: 5,

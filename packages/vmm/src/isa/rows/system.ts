@@ -60,7 +60,7 @@ export const system: string = `
   rdtsc                          0F 31              -        fault
 [rdtscp]
   rdtscp                         0F 01 F9           -        fault
-[sep protected]
+[sep]
   sysenter                       0F 34              IM       end fault
   sysexit                        0F 35              -        v cpl0 end
 [syscall only64]
