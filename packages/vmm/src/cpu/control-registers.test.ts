@@ -86,8 +86,6 @@ test('write() of CR3 in IA-32e mode refuses bits beyond the physical width', () 
 });
 
 test.each([
-  ['VME', 0],
-  ['PVI', 1],
   ['LA57', 12],
   ['VMXE', 13],
   ['PCIDE', 17],

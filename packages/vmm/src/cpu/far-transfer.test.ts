@@ -54,7 +54,7 @@ function start(long: boolean, cpl: 0 | 3): void {
 }
 
 const jump = (selector: number, offset: bigint, size = 4) =>
-  x.call('far.jump', selector, offset, size);
+  x.call('far.jump', selector, offset, size, 0n);
 const where = () => [x.segment(CS).selector, x.get64(S.rip), x.get32(S.cpl), x.get32(S.codeMode)];
 
 beforeEach(() => {

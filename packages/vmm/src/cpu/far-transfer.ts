@@ -93,7 +93,12 @@ function defineJump(m: ModuleBuilder, parts: FarParts, gate: Fn<'i32'>): Fn<'i32
           hasBits(descriptorAr(descriptor), AR_S),
           () => faults.attempt(target.direct, cpu, selector, descriptor),
           () => {
-            switchTask(f, cpu, parts, { selector, descriptor, how: TASK.jump, rip: f.param(4, 'i64') });
+            switchTask(f, cpu, parts, {
+              selector,
+              descriptor,
+              how: TASK.jump,
+              rip: f.param(4, 'i64'),
+            });
             faults.attempt(gate, cpu, selector, descriptor);
             f.set(offset, i64.load(cpu, STAGE.rip));
             const through = f.let(i32.and(gateSelector(i64.load(cpu, STAGE.gate)), c32(0xfffc)));

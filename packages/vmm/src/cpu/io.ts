@@ -58,10 +58,7 @@ export function defineIo(m: ModuleBuilder, memory: MemoryRuntime): IoRuntime {
     permission: m.function('ioPermission', ['i32', 'i32', 'i32'], 'i32', (f) => {
       const [cpu, port, bytes] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
       // IOPL does not count in virtual-8086 mode (vol. 1, 19.5.2).
-      const allowed = i32.and(
-        i32.le_u(i32.load(cpu, S.cpl), ioplOf(cpu)),
-        i32.eqz(isVirtual(cpu)),
-      );
+      const allowed = i32.and(i32.le_u(i32.load(cpu, S.cpl), ioplOf(cpu)), i32.eqz(isVirtual(cpu)));
       f.if(i32.or(isReal(cpu), allowed), () => f.return(c32(0)));
       f.return(call(bitmap, cpu, port, bytes));
     }),

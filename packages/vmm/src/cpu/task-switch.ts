@@ -18,15 +18,7 @@ import { NT, VM } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import {
-  CR0_PG,
-  CR0_TS,
-  control,
-  DR6_BS,
-  DR6_BT,
-  DR7_LOCAL,
-  hasBits,
-} from './control-bits.ts';
+import { CR0_PG, CR0_TS, control, DR6_BS, DR6_BT, DR7_LOCAL, hasBits } from './control-bits.ts';
 import type { ControlRegisters } from './control-registers.ts';
 import {
   descriptorAr,

@@ -155,7 +155,10 @@ for (const [code, opcode] of [
 
 testGuest('INT3 and INTO do not ask for IOPL, only for the DPL of their gates', {
   mode: 32,
-  source: program(flags(0), 'int3\nmov al, 0x7f\nadd al, 1\ninto\nint3\nmov al, 0x7f\nadd al, 1\ninto'),
+  source: program(
+    flags(0),
+    'int3\nmov al, 0x7f\nadd al, 1\ninto\nint3\nmov al, 0x7f\nadd al, 1\ninto',
+  ),
   prepare: (guest) => {
     tables(guest);
     guest.handler(3, 'mov eax, 0x33\nreport\niretd');

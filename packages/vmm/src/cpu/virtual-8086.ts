@@ -7,7 +7,24 @@
 // Not in the manual: what becomes of INT n when the redirection bitmap lies beyond the TSS's limit.
 // Here it is as if the bit were set.
 
-import { AC, AF, CF, DF, ID, IF, IOPL, NT, OF, PF, RF, SF, TF, VIF, VIP, ZF } from '../isa/flags.ts';
+import {
+  AC,
+  AF,
+  CF,
+  DF,
+  ID,
+  IF,
+  IOPL,
+  NT,
+  OF,
+  PF,
+  RF,
+  SF,
+  TF,
+  VIF,
+  VIP,
+  ZF,
+} from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
@@ -162,17 +179,11 @@ export const ifAsVif = (flags: I32): I32 =>
 
 /** 1 when the extensions refuse to load `flags`: TF, or IF while an interrupt is pending. */
 export const refusesFlags = (cpu: I32, flags: I32): I32 =>
-  i32.or(
-    hasBits(flags, TF),
-    i32.and(hasBits(flags, IF), hasBits(i32.load(cpu, S.eflags), VIP)),
-  );
+  i32.or(hasBits(flags, TF), i32.and(hasBits(flags, IF), hasBits(i32.load(cpu, S.eflags), VIP)));
 
 /** Flags as a program below IOPL 3 sees them under the extensions: VIF as IF, IOPL as 3. */
 export const virtualized = (flags: I32): I32 =>
-  i32.or(
-    i32.and(flags, c32(~IF)),
-    i32.or(i32.and(i32.shr_u(flags, c32(10)), c32(IF)), c32(IOPL)),
-  );
+  i32.or(i32.and(flags, c32(~IF)), i32.or(i32.and(i32.shr_u(flags, c32(10)), c32(IF)), c32(IOPL)));
 
 function definePushSegments(m: ModuleBuilder, { stack }: VirtualParts): Fn<'i32'> {
   return m.function('pushSegments', ['i32', 'i32', 'i32'], 'i32', (f) => {
