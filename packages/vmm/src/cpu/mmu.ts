@@ -9,16 +9,30 @@
 // A page without a write tag is not necessarily read-only: it may be clean (the dirty bit must be
 // set by a walk first) or hold decoded code (the store must drop it).
 //
-// Deliberately not modelled: alignment checks (#AC at privilege 3 while CR0.AM and RFLAGS.AC are
-// set).
+// Alignment checks (#AC at privilege 3 while CR0.AM and RFLAGS.AC are set) cost nothing where they
+// are off: while they are on, a TLB is in use that is never filled, so that all accesses come here.
+// What is checked, and that #AC comes before #PF and after #GP, is as Intel's processors have it:
+// 16-byte operands need no alignment for this, 80-bit ones that of 8 bytes.
 
 import { AC } from '../isa/flags.ts';
-import { c32, c64, call, type Fn, type I32, type I64, i32, i64, type Local } from '../wasm/expr.ts';
+import {
+  c32,
+  c64,
+  call,
+  type Expr,
+  type Fn,
+  type I32,
+  type I64,
+  i32,
+  i64,
+  type Local,
+  select,
+} from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { defineIsWatched, defineWatch } from './breakpoints.ts';
 import type { Size } from './context.ts';
-import { CR4_SMAP, control, hasBits } from './control-bits.ts';
+import { CR0_AM, CR4_SMAP, control, hasBits, isCanonical } from './control-bits.ts';
 import { stepEpoch } from './jump-cache.ts';
 import { ACCESS, definePageWalk, NO_PAGE, WALK } from './page-walk.ts';
 import { defineMarkPage, definePhysicalEntry, PAGE } from './physical-map.ts';
@@ -34,11 +48,13 @@ import {
   FETCH_SUPERVISOR,
   FETCH_USER,
   S,
+  TLB_ALIGNED,
   TLB_ENTRIES,
   TLB_ENTRY_BYTES,
   TLB_SUPERVISOR,
   TLB_SUPERVISOR_AC,
   TLB_USER,
+  VECTOR,
 } from './state.ts';
 
 /** Offsets in a TLB entry. */
@@ -83,6 +99,7 @@ class MmuBuilder {
   readonly markPage: Fn<'void'>;
   private readonly walk: Fn<'i64'>;
   readonly translate: Fn<'i32'>;
+  readonly checkAligned: Fn<'i32'>;
   private readonly noteNonGlobal: Fn<'void'>;
   private readonly isWatched: Fn<'i32'>;
   private readonly watch: Fn<'void'>;
@@ -97,6 +114,7 @@ class MmuBuilder {
     this.markPage = defineMarkPage(m);
     this.walk = definePageWalk(m, this.physicalEntry);
     this.noteNonGlobal = this.defineNoteNonGlobal();
+    this.checkAligned = this.defineCheckAligned();
     this.isWatched = defineIsWatched(m);
     this.watch = defineWatch(m);
     const protection = this.defineProtection();
@@ -149,6 +167,7 @@ class MmuBuilder {
     return this.m.function('translate', ['i32', 'i32', 'i64', 'i32'], 'i32', (f) => {
       const [cpu, tlb] = [f.param(0, 'i32'), f.param(1, 'i32')];
       const [linear, access] = [f.param(2, 'i64'), f.param(3, 'i32')];
+      f.if(checksAlignment(cpu, tlb), () => f.set(tlb, c32(0)));
       const physical = f.let(call(this.walk, cpu, linear, access));
       f.if(i64.eq(physical, c64(NO_PAGE)), () => f.return(c32(FAULTED)));
       f.store64(cpu, physical, S.lastPhysical);
@@ -254,6 +273,38 @@ class MmuBuilder {
     });
   }
 
+  /** See {@link MemoryRuntime.checkAligned}. */
+  private defineCheckAligned(): Fn<'i32'> {
+    return this.m.function('checkAligned', ['i32', 'i64', 'i32'], 'i32', (f) => {
+      const [cpu, linear, mask] = [f.param(0, 'i32'), f.param(1, 'i64'), f.param(2, 'i32')];
+      const isChecked = checksAlignment(cpu, i32.load(cpu, S.tlb));
+      const isCrooked = i32.and(i32.wrap(linear), mask);
+      // A non-canonical address is #GP or #SS first.
+      const ok = i32.or(
+        i32.or(i32.eqz(isChecked), i32.eqz(isCrooked)),
+        i32.eqz(isCanonical(linear)),
+      );
+      f.if(ok, () => f.return(c32(0)));
+      f.store32(cpu, c32(VECTOR.AC), S.faultVector);
+      f.store32(cpu, c32(1), S.faultHasCode);
+      f.store32(cpu, c32(0), S.faultCode);
+      f.return(c32(1));
+    });
+  }
+
+  /** Leaves the function with `failure` after an alignment check, where `tlb` says to check. */
+  private align(
+    f: FunctionBuilder,
+    access: { cpu: I32; tlb: I32; linear: I64; bytes: I32 | number },
+    failure: Expr,
+  ): void {
+    const { cpu, tlb, linear, bytes } = access;
+    f.if(checksAlignment(cpu, tlb), () => {
+      const mask = typeof bytes === 'number' ? c32(bytes - 1) : alignmentMask(bytes);
+      f.if(call(this.checkAligned, cpu, linear, mask), () => f.return(failure));
+    });
+  }
+
   /** Access kind of an ordinary access: the U bit from CPL. */
   private currentAccess(cpu: I32, kind: number): I32 {
     const user = i32.shl(i32.eq(i32.load(cpu, S.cpl), c32(3)), c32(2));
@@ -322,7 +373,9 @@ class MmuBuilder {
     return this.m.function('readable', ['i32', 'i64', 'i32'], 'i32', (f) => {
       const [cpu, linear, bytes] = [f.param(0, 'i32'), f.param(1, 'i64'), f.param(2, 'i32')];
       const access = this.currentAccess(cpu, ACCESS.read);
-      f.returnCall(from, cpu, i32.load(cpu, S.tlb), access, linear, bytes);
+      const tlb = f.let(i32.load(cpu, S.tlb));
+      this.align(f, { cpu, tlb, linear, bytes }, c32(FAULTED));
+      f.returnCall(from, cpu, tlb, access, linear, bytes);
       f.unreachable();
     });
   }
@@ -339,6 +392,7 @@ class MmuBuilder {
       f.if(i64.eq(i64.load(entry, TLB.readTag), last), () => {
         f.return(loadLow(size, i32.add(i32.wrap(linear), i32.load(entry, TLB.addend))));
       });
+      if (!system && size > 1) this.align(f, { cpu, tlb, linear, bytes: size }, c64(0));
       const address = f.let(call(from, cpu, tlb, access, linear, c32(size)));
       f.if(i32.eqz(address), () => f.return(c64(0)));
       f.return(loadLow(size, address));
@@ -410,6 +464,7 @@ class MmuBuilder {
         f.storeLow(size, i32.add(i32.wrap(linear), i32.load(entry, TLB.addend)), value);
         f.return(c32(0));
       });
+      if (!system && size > 1) this.align(f, { cpu, tlb, linear, bytes: size }, c32(1));
       f.store64(cpu, value, S.bounce);
       f.returnCall(this.storeBytes, cpu, tlb, access, linear, c32(size));
       f.unreachable();
@@ -422,6 +477,7 @@ class MmuBuilder {
       const [cpu, linear, bytes] = [f.param(0, 'i32'), f.param(1, 'i64'), f.param(2, 'i32')];
       const tlb = f.let(i32.load(cpu, S.tlb));
       const access = f.let(this.currentAccess(cpu, ACCESS.write));
+      this.align(f, { cpu, tlb, linear, bytes }, c32(FAULTED));
       f.if(i32.eqz(this.crosses(linear, bytes)), () => {
         const address = f.let(call(this.translate, cpu, tlb, linear, access));
         f.if(i32.eqz(address), () => f.return(c32(FAULTED)));
@@ -453,6 +509,7 @@ class MmuBuilder {
       const [cpu, linear, bytes] = [f.param(0, 'i32'), f.param(1, 'i64'), f.param(2, 'i32')];
       const access = f.let(this.currentAccess(cpu, ACCESS.write));
       const tlb = f.let(i32.load(cpu, S.tlb));
+      this.align(f, { cpu, tlb, linear, bytes }, c32(1));
       f.if(i32.eqz(call(this.translate, cpu, tlb, linear, access)), () => f.return(c32(1)));
       f.if(this.crosses(linear, bytes), () => {
         const next = pageOf(i64.add(linear, i64.extend_u(i32.sub(bytes, c32(1)))));
@@ -531,11 +588,17 @@ class MmuBuilder {
       const set = (tlb: number, fetch: number): void => {
         f.store32(cpu, i32.add(cpu, c32(tlb)), S.tlb);
         f.store32(cpu, i32.add(cpu, c32(fetch)), S.fetchTlb);
-        const mode = c32(tlb === TLB_USER ? 1 : 0);
+        const mode = c32(fetch === FETCH_USER ? 1 : 0);
         f.store32(cpu, i32.or(i32.and(i32.load(cpu, S.epoch), c32(-2)), mode), S.epoch);
       };
       f.if(i32.eq(i32.load(cpu, S.cpl), c32(3)), () => {
-        set(TLB_USER, FETCH_USER);
+        const asked = hasBits(i32.load(cpu, S.eflags), AC);
+        const checked = i32.and(asked, hasBits(control(cpu, S.cr0), CR0_AM));
+        f.if(
+          checked,
+          () => set(TLB_ALIGNED, FETCH_USER),
+          () => set(TLB_USER, FETCH_USER),
+        );
         f.return();
       });
       set(TLB_SUPERVISOR, FETCH_SUPERVISOR);
@@ -545,6 +608,17 @@ class MmuBuilder {
       );
     });
   }
+}
+
+/** 1 for the TLB that is in use while alignment is checked. */
+const checksAlignment = (cpu: I32, tlb: I32): I32 => i32.eq(tlb, i32.add(cpu, c32(TLB_ALIGNED)));
+
+/** The address bits that must be zero in an operand of so many bytes (vol. 3A, 6.15, "#AC"). */
+function alignmentMask(bytes: I32): I32 {
+  const isPower = i32.eqz(i32.and(bytes, i32.sub(bytes, c32(1))));
+  const isSmall = i32.le_u(bytes, c32(8));
+  const natural = select(i32.and(isPower, isSmall), i32.sub(bytes, c32(1)), c32(0));
+  return select(i32.eq(bytes, c32(10)), c32(7), natural);
 }
 
 /** Address of the fetch TLB entry for a linear address. */
@@ -602,6 +676,7 @@ export function defineMmu(m: ModuleBuilder, codeWritten: Fn<'void'>): Mmu {
     writable: builder.defineWritable(from),
     commit: builder.defineCommit(),
     probeWrite: builder.defineProbeWrite(),
+    checkAligned: builder.checkAligned,
     flushAll,
     flushNonGlobal: builder.defineFlushNonGlobal(flushAll),
     flushPage: builder.defineFlushPage(flushAll),

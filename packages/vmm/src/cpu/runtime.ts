@@ -40,6 +40,8 @@ export interface MemoryRuntime {
   readonly commit: Fn<'i32'>;
   /** (cpu, linear, bytes) -> non-zero and a fault if a store there would fault. Changes A/D bits only. */
   readonly probeWrite: Fn<'i32'>;
+  /** (cpu, linear, mask) -> non-zero and #AC if alignment is checked and `mask` bits are set. */
+  readonly checkAligned: Fn<'i32'>;
   /** (cpu): drops all translations; (cpu): all but global ones; (cpu, linear): those of a page. */
   readonly flushAll: Fn<'void'>;
   readonly flushNonGlobal: Fn<'void'>;

@@ -126,9 +126,13 @@ const storeTable =
     checkUmip(x);
     const bytes = 2 + baseSize(x);
     const linear = f.let(x.linearAddress(bytes, true));
-    x.attempt(x.runtime.memory.probeWrite, cpu, linear, c32(bytes));
-    x.store(2, linear, i64.load32_u(cpu, limit));
-    x.store(baseSize(x), f.let(i64.add(linear, c64(2))), i64.load(cpu, base));
+    const { probeWrite, store } = x.runtime.memory;
+    x.attempt(probeWrite, cpu, linear, c32(bytes));
+    // Byte by byte, since processors ask for no alignment here.
+    for (let i = 0; i < bytes; i++) {
+      const value = i < 2 ? i64.load8_u(cpu, limit + i) : i64.load8_u(cpu, base + i - 2);
+      x.attempt(store[1], cpu, i64.add(linear, c64(i)), value);
+    }
   };
 
 /** LGDT, LIDT. Outside 64-bit code a 16-bit operand loads 24 bits of base. */

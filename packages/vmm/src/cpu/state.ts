@@ -257,8 +257,13 @@ export const heatSlot = (record: number): number => (record >>> 3) & ((HEAT_ENTR
 export const JUMP: number = HEAT + HEAT_ENTRIES * 4;
 export const JUMP_ENTRIES = 4096;
 export const JUMP_ENTRY_BYTES = 16;
+/**
+ * A TLB that stays empty, its tags -1: the user's while alignment is checked, so that every access
+ * takes the slow path, which checks.
+ */
+export const TLB_ALIGNED: number = JUMP + JUMP_ENTRIES * JUMP_ENTRY_BYTES;
 /** Bytes of a vCPU's state, all of the above. */
-export const STATE_BYTES: number = JUMP + JUMP_ENTRIES * JUMP_ENTRY_BYTES;
+export const STATE_BYTES: number = TLB_ALIGNED + TLB_ENTRIES * TLB_ENTRY_BYTES;
 
 /** Slot of general register `n`. */
 export const gprSlot = (n: number): number => GPR + 8 * n;

@@ -29,6 +29,8 @@ const environment =
     const bytes = (large ? ENVIRONMENT_32 : ENVIRONMENT_16) + more;
     // The first word is accessed before the area's end can be found beyond the limit.
     const first = x.linearAddress(2, write);
+    const mask = large ? 3 : 1;
+    x.attempt(x.runtime.memory.checkAligned, x.cpu, first, c32(mask));
     if (write) x.attempt(x.runtime.memory.probeWrite, x.cpu, first, c32(2));
     else x.f.drop(x.load(2, first));
     x.attempt(pick(runtime(x)), x.cpu, x.linearAddress(bytes, write), c32(large ? 1 : 0));
@@ -51,6 +53,7 @@ const fx =
     // Alignment is looked at before the limit that the area may cross, but after canonicality,
     // which the access finds out.
     const start = f.let(x.linearAddress(16, write));
+    x.attempt(x.runtime.memory.checkAligned, cpu, start, c32(3));
     const canonical = i64.le_u(i64.add(i64.shr_s(start, c64(47)), c64(1)), c64(1));
     const misaligned = i32.and(i32.wrap(start), c32(15));
     x.raise(VECTOR.GP, { code: c32(0), when: select(canonical, misaligned, c32(0)) });

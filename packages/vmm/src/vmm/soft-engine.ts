@@ -27,6 +27,7 @@ import {
   S,
   SHADOW,
   STATE_BYTES,
+  TLB_ALIGNED,
   VECTOR,
 } from '../cpu/state.ts';
 import { Decoder } from '../isa/decoder.ts';
@@ -639,6 +640,7 @@ function resetState(view: DataView, base: number, words: Int32Array): void {
     (offset) => [offset >>> 2, words[offset >>> 2]] as const,
   );
   words.fill(0);
+  words.fill(-1, TLB_ALIGNED >>> 2);
   for (const [index, value] of keep) words[index] = value;
   const set64 = (offset: number, value: bigint): void =>
     view.setBigUint64(base + offset, value, true);

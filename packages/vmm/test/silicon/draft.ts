@@ -12,6 +12,9 @@ import { codeRip, quietFx, RFLAGS_FIXED } from './vectors.ts';
 
 const STATUS_FLAGS = 0x8d5;
 const DF = 0x400;
+/** Alignment checks, which Linux enables. */
+const AC = 0x40000;
+const ALIGNED_PERCENT = 10;
 
 /** A vector whose fields can still change. */
 export class Draft implements AddressState {
@@ -39,6 +42,7 @@ export class Draft implements AddressState {
     this.rip = codeRip(form.mode);
     this.seed = random.next();
     this.rflags = RFLAGS_FIXED | (random.next() & STATUS_FLAGS) | (random.percent(20) ? DF : 0);
+    if (random.percent(ALIGNED_PERCENT)) this.rflags |= AC;
     for (let index = 0; index < 16; index++) this.gpr.push(integerValue(random, 64));
     this.selectors = this.chooseSelectors();
     if (form.mode === 64) {
