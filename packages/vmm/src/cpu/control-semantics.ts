@@ -23,6 +23,7 @@ import { faulted } from './faults.ts';
 import { Stack } from './stack.ts';
 import { EXIT, RAX, RBX, RCX, RDX, S, SHADOW, VECTOR } from './state.ts';
 import { ifAsVif, refusesFlags, virtualized } from './virtual-8086.ts';
+import { XSTATE, XSTATE_MASK } from './xsave.ts';
 
 const isUser = (x: Context): I32 => i32.ne(i32.load(x.cpu, S.cpl), c32(0));
 const ecx = (x: Context): I32 => i32.wrap(x.gpr(RCX));
@@ -131,15 +132,22 @@ function checkOsxsave(x: Context): void {
 
 function xgetbv(x: Context): void {
   checkOsxsave(x);
-  generalProtection(x, i32.ne(ecx(x), c32(0)));
-  setPair(x, i64.load(x.cpu, S.xcr0));
+  // 0 is XCR0, 1 what of it is in use.
+  generalProtection(x, i32.gt_u(ecx(x), c32(1)));
+  const value = x.f.let(i64.load(x.cpu, S.xcr0));
+  x.f.if(i32.wrap(x.gprLow(RCX, 4)), () => {
+    const used = call(x.runtime.x87.inUse, x.cpu, c32(x.wide ? 16 : 8));
+    x.f.set(value, i64.and(value, i64.extend_u(used)));
+  });
+  setPair(x, value);
 }
 
-/** XCR0 has the x87 bit, which must be set, and the SSE bit. */
+/** XCR0: the x87 bit must be set. */
 function xsetbv(x: Context): void {
   checkOsxsave(x);
   const value = x.f.let(pair(x));
-  const bad = i32.or(i64.gt_u(value, c64(3)), i64.eqz(i64.and(value, c64(1))));
+  const unknown = i64.ne(i64.and(value, c64(~BigInt(XSTATE_MASK))), c64(0));
+  const bad = i32.or(unknown, i64.eqz(i64.and(value, c64(XSTATE.x87))));
   generalProtection(x, i32.or(i32.ne(ecx(x), c32(0)), bad));
   x.f.store64(x.cpu, value, S.xcr0);
   x.serialize();

@@ -2,13 +2,14 @@
 
 import type { Fn } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { defineFxState, type FxState } from './fxsave.ts';
+import { defineFxParts, defineFxState, type FxState } from './fxsave.ts';
 import type { MemoryRuntime } from './runtime.ts';
 import type { SoftFloat } from './softfloat.ts';
 import { defineX87Arithmetic, type X87Arithmetic } from './x87-arithmetic.ts';
 import { defineSettle, type Settle } from './x87-stack.ts';
 import { defineX87State, type X87State } from './x87-state.ts';
 import { defineX87Transfer, type X87Transfer } from './x87-transfer.ts';
+import { defineXSave, type XSave } from './xsave.ts';
 
 /** Conversions of operands in memory, of softfloat.ts. */
 export interface X87Operands {
@@ -24,19 +25,21 @@ export interface X87Operands {
 }
 
 /** The functions. */
-export interface X87Runtime extends X87Arithmetic, X87Transfer, Settle, X87State, FxState {
+export interface X87Runtime extends X87Arithmetic, X87Transfer, Settle, X87State, FxState, XSave {
   readonly operands: X87Operands;
 }
 
 /** Defines the functions in `m`. */
 export function defineX87(m: ModuleBuilder, soft: SoftFloat, memory: MemoryRuntime): X87Runtime {
   const settle = defineSettle(m);
+  const parts = defineFxParts(m, memory);
   return {
     ...settle,
     ...defineX87Arithmetic(m, settle, soft),
     ...defineX87Transfer(m, settle, soft),
     ...defineX87State(m, memory),
-    ...defineFxState(m, memory),
+    ...defineFxState(m, memory, parts),
+    ...defineXSave(m, memory, parts),
     operands: soft.f80,
   };
 }

@@ -8,6 +8,8 @@
 // countermeasures. Cache sizes are those of the processor that the model number names: programs
 // tune themselves by them, and get sensible block sizes, although nothing is cached here.
 
+import { XSAVE_BYTES, XSTATE_MASK } from '../cpu/xsave.ts';
+
 /** The four registers that CPUID loads, unsigned. */
 export interface CpuidResult {
   readonly eax: number;
@@ -43,6 +45,7 @@ export const FEATURES_1_ECX = {
   SSE4_2: 20,
   POPCNT: 23,
   AESNI: 25,
+  XSAVE: 26,
   RDRAND: 30,
   HYPERVISOR: 31,
 } as const;
@@ -96,6 +99,9 @@ export const FEATURES_7_EDX = { IBRS_IBPB: 26, ARCH_CAPABILITIES: 29 } as const;
  * system call, whatever IA32_ARCH_CAPABILITIES says.
  */
 export const FEATURES_7_2_EDX = { BHI_CTRL: 4 } as const;
+
+/** CPUID.(0DH,1):EAX. */
+export const FEATURES_D_EAX = { XSAVEOPT: 0, XSAVEC: 1, XGETBV_ECX_1: 2 } as const;
 
 /** CPUID.80000001H:ECX. */
 export const FEATURES_EXT_ECX = { LAHF_SAHF: 0 } as const;
@@ -172,6 +178,12 @@ function versionAndFeatures(context: CpuidContext): CpuidResult {
   return result(cpuSignature, ebx, ecx, bits(FEATURES_1_EDX));
 }
 
+/** XSAVE's components: x87 and SSE, which need no place beyond the legacy region and header. */
+function xsaveLeaf(subleaf: number): CpuidResult {
+  if (subleaf === 0) return result(XSTATE_MASK, XSAVE_BYTES, XSAVE_BYTES, 0);
+  return subleaf === 1 ? result(bits(FEATURES_D_EAX), XSAVE_BYTES, 0, 0) : NOTHING;
+}
+
 function basicLeaf(leaf: number, subleaf: number, context: CpuidContext): CpuidResult {
   switch (leaf) {
     case 0x00: {
@@ -189,6 +201,8 @@ function basicLeaf(leaf: number, subleaf: number, context: CpuidContext): CpuidR
       if (subleaf === 2) return result(0, 0, 0, bits(FEATURES_7_2_EDX));
       if (subleaf !== 0) return NOTHING;
       return result(2, bits(FEATURES_7_EBX), bits(FEATURES_7_ECX), bits(FEATURES_7_EDX));
+    case 0x0d:
+      return xsaveLeaf(subleaf);
     case 0x15:
       // The counter runs at 100 times a crystal's rate, as vmm(4) has it.
       return result(1, 100, Math.floor(context.tscHz / 100), 0);

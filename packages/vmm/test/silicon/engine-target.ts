@@ -41,7 +41,8 @@ const DEBUG_EXCEPTION = 1;
 
 // What Linux sets, as far as user mode sees it: SDM vol. 3A, 2.5, and the MSRs of 2.2.1.
 const CR0 = 0x8005_0033n; // PG AM WP NE ET MP PE
-const CR4 = 0x1_0620n; // FSGSBASE OSXMMEXCPT OSFXSR PAE
+const CR4 = 0x5_0620n; // OSXSAVE FSGSBASE OSXMMEXCPT OSFXSR PAE
+const XCR0 = 3n; // x87 and SSE; vectors ask for no more of the silicon's
 const EFER = 0xd01n; // NXE LMA LME SCE
 
 /** Where guest memory lies in the WebAssembly memory; an engine adds what it needs behind it. */
@@ -224,6 +225,7 @@ function kernelState(): VcpuRegState {
   vrs_crs[VCPU_CRS.CR0] = CR0;
   vrs_crs[VCPU_CRS.CR3] = BigInt(Physical.pml4);
   vrs_crs[VCPU_CRS.CR4] = CR4;
+  vrs_crs[VCPU_CRS.XCR0] = XCR0;
   vrs_msrs[VCPU_MSRS.EFER] = EFER;
   const segment = (sel: number, base: number, limit: number, ar: number): VcpuSegmentInfo => ({
     vsi_sel: sel,

@@ -22,7 +22,6 @@ export interface Form {
 const HOST = 'the answer is the host’s: its identity, clock or entropy';
 const UMIP = 'under UMIP the host’s kernel answers in the processor’s place';
 const KERNEL = 'it enters the host’s kernel, which answers';
-const STATE = 'it depends on state components that FXSAVE does not hold, and on XCR0';
 const VIRTUAL = 'the host may itself be a guest, and its hypervisor would answer';
 const DEBUG = 'INT1 and the single-step trap that ends a vector are the same exception';
 
@@ -43,10 +42,6 @@ export const untestable: Readonly<Record<string, string>> = {
   syscall: KERNEL,
   sysenter: KERNEL,
   int1: DEBUG,
-  xsave: STATE,
-  xrstor: STATE,
-  xsaveopt: STATE,
-  xsavec: STATE,
   monitor: VIRTUAL,
   mwait: VIRTUAL,
 };

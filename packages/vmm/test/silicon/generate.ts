@@ -26,6 +26,10 @@ export interface GeneratedVector {
 const AREAS: Readonly<Record<string, number>> = {
   fxsave: 512,
   fxrstor: 512,
+  xsave: 576,
+  xsaveopt: 576,
+  xsavec: 576,
+  xrstor: 576,
   fnsave: 108,
   frstor: 108,
   fnstenv: 28,
@@ -189,7 +193,7 @@ function operandExtent(draft: Draft): { bytes: number; alignment: number } {
   const size = operand === undefined ? 0 : (operandShapes[operand.type].memorySize ?? 0);
   const area = AREAS[row.mnemonic];
   const bytes = area ?? Math.max(1, operandBytes(size, opsize, codeSize));
-  const alignment = row.aligned || area === 512 ? 16 : 1;
+  const alignment = area === 576 ? 64 : row.aligned || area === 512 ? 16 : 1;
   return { bytes, alignment };
 }
 

@@ -253,6 +253,30 @@ function restoreFx(draft: Draft): void {
   draft.patch(operandLinear(draft), fx.subarray(0, Fx.end));
 }
 
+/** Components to save or restore: those that FXSAVE holds, which every processor has. */
+function chooseComponents(draft: Draft): void {
+  setLow(draft, RAX, BigInt(draft.random.below(4)), 8);
+  setLow(draft, RDX, 0n, 8);
+}
+
+/** XSTATE_BV and XCOMP_BV, and the reserved bytes behind them, of an area; some wrong. */
+function restoreState(draft: Draft): void {
+  const { random } = draft;
+  restoreFx(draft);
+  chooseComponents(draft);
+  const header = new DataView(new ArrayBuffer(64));
+  const compacted = random.percent(50);
+  const format = compacted ? random.pick([3, 3, 3, random.below(4)]) : 0;
+  const present = random.below(4) & (compacted && random.percent(90) ? format : 3);
+  header.setUint32(0, present, true);
+  header.setUint32(8, format, true);
+  header.setUint32(12, compacted ? 0x8000_0000 : 0, true);
+  // In this form, what is loaded before a wrong MXCSR is found is the implementation's choice.
+  if (compacted) draft.patchNumber(operandLinear(draft) + BigInt(Fx.mxcsr), 0x1f80n, 4);
+  if (random.percent(20)) header.setUint8(random.pick([7, 8, 14, 16, 23, 24, 40, 63]), 0x10);
+  draft.patch(operandLinear(draft) + 512n, new Uint8Array(header.buffer));
+}
+
 /** The x87 environment in the format that mode and operand size give (SDM vol. 1, 8.1.10). */
 function restoreEnvironment(draft: Draft): void {
   const { random } = draft;
@@ -431,6 +455,10 @@ const setups: Readonly<Record<string, (draft: Draft) => void>> = {
   ldmxcsr: loadMxcsr,
   fldcw: loadControl,
   fxrstor: restoreFx,
+  xsave: chooseComponents,
+  xsaveopt: chooseComponents,
+  xsavec: chooseComponents,
+  xrstor: restoreState,
   fldenv: restoreEnvironment,
   frstor: restoreEnvironment,
   fbld: loadDecimal,

@@ -171,6 +171,9 @@ function undefinedBytes(vector: SiliconVector, instruction: Instruction): readon
       // Last instruction and operand, and the unused halves of the words (SDM vol. 1, 8.1.10).
       if (opsize === 2) return [{ from: 6, to: 14 }];
       return [2, 6, 10].map((from) => ({ from, to: from + 2 })).concat({ from: 12, to: 28 });
+    case 'xsave':
+    case 'xsaveopt':
+    case 'xsavec':
     case 'fxsave': {
       // FOP, FIP, FDP; MXCSR_MASK; what follows each x87 register; XMM8-15 unless in 64-bit mode;
       // and the reserved area (SDM vol. 1, 10.5.1).
