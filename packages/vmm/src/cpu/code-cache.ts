@@ -6,7 +6,7 @@
 
 import { createInstruction, type Decoder } from '../isa/decoder.ts';
 import { BASE_RIP, type CodeMode, DecodeStatus, type Instruction } from '../isa/instruction.ts';
-import { CODE_PAGE, CODE_PAGE_BYTES } from './code-page.ts';
+import { CODE_BOUND_SHIFT, CODE_MODE_MASK, CODE_PAGE, CODE_PAGE_BYTES } from './code-page.ts';
 import type { SpecialHandler } from './flow.ts';
 import { addressingOf, type HandlerIndex } from './handlers.ts';
 import { EPOCH_IN_TAG, EPOCH_STEP } from './jump-cache.ts';
@@ -236,7 +236,10 @@ export class CodeCache {
   decode(code: number, offset: number): number {
     if (!this.hasRoom(ROOM_FOR_BLOCK)) return 0;
     const page = this.i32[(code + CODE_PAGE.page) >>> 2];
-    const mode = this.i32[(code + CODE_PAGE.mode) >>> 2] as CodeMode;
+    const key = this.i32[(code + CODE_PAGE.mode) >>> 2];
+    const mode = (key & CODE_MODE_MASK) as CodeMode;
+    const bound = key >>> CODE_BOUND_SHIFT;
+    const limit = bound === 0 ? 4096 : bound;
     const host = this.map.hostOf(page);
     const first = this.next;
     const slots = (code + CODE_PAGE.map) >>> 2;
@@ -250,7 +253,7 @@ export class CodeCache {
       this.next += RECORD_BYTES;
       this.i32[slots + at] = record;
       this.u16[(record + R.offset) >>> 1] = at;
-      const status = this.decoder.decode(this.u8, host + at, host + 4096, mode, this.instruction);
+      const status = this.decodeAt(host, at, limit, mode);
       if (status === DecodeStatus.ok) {
         this.fill(record, at, this.instruction);
         if (record !== first && mode === 8) this.fuse(record);
@@ -279,6 +282,15 @@ export class CodeCache {
     this.cover(code, offset, at);
     this.runs.get(code)!.push(first, end);
     return first;
+  }
+
+  /** Decodes the instruction at `at` of a page of which code ends at `limit`. */
+  private decodeAt(host: number, at: number, limit: number, mode: CodeMode): DecodeStatus {
+    // An instruction beyond the limit of CS is #GP(0), like one that is too long.
+    if (at >= limit) return DecodeStatus.tooLong;
+    const end = host + limit;
+    const status = this.decoder.decode(this.u8, host + at, end, mode, this.instruction);
+    return status === DecodeStatus.truncated && limit < 4096 ? DecodeStatus.tooLong : status;
   }
 
   /** If `record` is a conditional branch, has the comparison before it do both. */
@@ -350,7 +362,8 @@ export class CodeCache {
   private coverSecond(page: number, mode: number, bytes: number): void {
     const slot = this.codeMapSlot(page);
     for (let code = this.i32[slot]; code !== 0; code = this.i32[(code + CODE_PAGE.next) >>> 2]) {
-      if (this.i32[(code + CODE_PAGE.mode) >>> 2] === mode) this.cover(code, 0, Math.max(bytes, 1));
+      const key = this.i32[(code + CODE_PAGE.mode) >>> 2];
+      if ((key & CODE_MODE_MASK) === mode) this.cover(code, 0, Math.max(bytes, 1));
     }
   }
 

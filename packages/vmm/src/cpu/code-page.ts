@@ -1,4 +1,5 @@
-// Decoded code of one guest-physical page in one code mode, as it lies in linear memory: a header,
+// Decoded code of one guest-physical page in one code mode (and, where a code segment ends within the
+// page, up to there), as it lies in linear memory: a header,
 // then for each of the 4096 offsets the address of the record decoded there, or 0.
 
 import { c32, c64, type Fn, type I32, i32, i64 } from '../wasm/expr.ts';
@@ -10,7 +11,7 @@ import { S } from './state.ts';
 export const CODE_PAGE = {
   /** i32: next code page of the same physical page, in another mode; 0 ends the chain. */
   next: 0,
-  /** i32: the code mode, 2, 4 or 8. */
+  /** i32: the code mode, 2, 4 or 8; with the offset at which CS ends in this page, or 0, times 16. */
   mode: 4,
   /** i64: which 64-byte pieces of the page hold decoded bytes. */
   coverage: 8,
@@ -20,6 +21,10 @@ export const CODE_PAGE = {
   map: 32,
 } as const;
 export const CODE_PAGE_BYTES: number = CODE_PAGE.map + 4096 * 4;
+
+/** The parts of {@link CODE_PAGE.mode}. */
+export const CODE_MODE_MASK = 15;
+export const CODE_BOUND_SHIFT = 4;
 
 /** Defines (cpu, physical page, mode) -> code page, 0 when nothing was decoded there in that mode. */
 export function defineFindCodePage(m: ModuleBuilder): Fn<'i32'> {

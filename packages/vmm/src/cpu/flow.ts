@@ -1,15 +1,16 @@
 // How execution gets from one record to the next: entering a page, linking direct jumps, ending a
 // slice, raising faults, and the records that stand for no instruction of the guest.
 //
-// The limit of CS is checked by jumps that leave the page and where execution enters a page that is
-// not in the fetch TLB. Deliberately not modelled: a limit that ends within a page that execution
-// has entered before it.
+// The limit of CS is checked by jumps, and where execution goes on in the next page. Where CS ends
+// within a page, code is decoded up to there only. Deliberately not modelled: that a jump within a
+// page may reach below the base of CS, when the same jump has not been beyond the limit of another
+// segment before.
 
 import { IF } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Table } from '../wasm/function.ts';
 import type { Declared, ModuleBuilder } from '../wasm/module.ts';
-import { CODE_PAGE, defineFindCodePage } from './code-page.ts';
+import { CODE_BOUND_SHIFT, CODE_PAGE, defineFindCodePage } from './code-page.ts';
 import { NO_FAULT } from './faults.ts';
 import { JUMP_ENTRY, jumpEntry, jumpTag } from './jump-cache.ts';
 import { fetchEntry, fetchTag, type Mmu } from './mmu.ts';
@@ -316,10 +317,16 @@ export class FlowBuilder {
       });
       const page = f.let(i32.wrap(i64.shr_u(i64.load(cpu, S.lastPhysical), c64(12))));
       const mode = f.let(i32.load(cpu, S.codeMode));
-      const code = f.let(call(this.findCodePage, cpu, page, mode));
+      const key = f.let(mode);
+      const bound = f.let(i64.load(cpu, S.codeBound));
+      f.if(i64.eq(i64.and(i64.xor(bound, linear), c64(-4096)), c64(0)), () => {
+        const offset = i32.and(i32.wrap(bound), c32(4095));
+        f.set(key, i32.or(mode, i32.shl(offset, c32(CODE_BOUND_SHIFT))));
+      });
+      const code = f.let(call(this.findCodePage, cpu, page, key));
       f.loop((again) => {
         f.if(i32.eqz(code), () => {
-          f.set(code, call(host.newCodePage, cpu, page, mode));
+          f.set(code, call(host.newCodePage, cpu, page, key));
           f.br(again);
         });
       });
@@ -342,6 +349,15 @@ export class FlowBuilder {
       f.if(i32.eqz(fallThrough), () => {
         f.set(target, i64.add(target, i64.load32_s(record, R.disp)));
       });
+      const rip = f.let(i64.add(i64.load(cpu, SLOT.ripBase), target));
+      f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
+        f.set(rip, i64.and(rip, c64(0xffffffff)));
+        const jumps = i32.eqz(fallThrough);
+        f.if(i32.and(jumps, i64.gt_u(rip, codeLimit(cpu))), () => {
+          setFault(f, cpu, c32(VECTOR.GP));
+          f.returnCall(this.faultAt, cpu, record);
+        });
+      });
       const code = f.let(i32.load(cpu, S.codePage));
       f.if(i32.and(i64.lt_u(target, c64(4096)), i32.ne(code, c32(0))), () => {
         const offset = f.let(i32.wrap(target));
@@ -354,17 +370,8 @@ export class FlowBuilder {
           this.go(f, cpu, found);
         });
       });
-      const rip = f.let(i64.add(i64.load(cpu, SLOT.ripBase), target));
-      f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
-        f.set(rip, i64.and(rip, c64(0xffffffff)));
-        const jumps = i32.eqz(fallThrough);
-        f.if(i32.and(jumps, i64.gt_u(rip, codeLimit(cpu))), () => {
-          setFault(f, cpu, c32(VECTOR.GP));
-          f.returnCall(this.faultAt, cpu, record);
-        });
-      });
       f.store64(cpu, rip, S.rip);
-      f.returnCall(this.enter, cpu);
+      this.enterWithin(f, cpu);
     });
   }
 
@@ -453,13 +460,31 @@ export class FlowBuilder {
       ),
       leavePage: define('leavePage', (f, cpu, record) => {
         f.store64(cpu, ripOf(cpu, record), S.rip);
-        f.returnCall(this.enter, cpu);
+        this.enterWithin(f, cpu);
       }),
       stop: define('stop', (f, cpu, record) => {
         f.store64(cpu, ripOf(cpu, record), S.rip);
         f.store32(cpu, c32(EXIT.none), S.exit);
       }),
     };
+  }
+
+  /** Goes on at S.rip, which execution has reached without a jump: it may be beyond CS. */
+  private enterWithin(f: FunctionBuilder, cpu: I32): void {
+    const narrow = i32.ne(i32.load(cpu, S.codeMode), c32(8));
+    f.if(i32.and(narrow, i64.gt_u(i64.load(cpu, S.rip), codeLimit(cpu))), () => {
+      setFault(f, cpu, c32(VECTOR.GP));
+      f.returnCall(this.raise, cpu);
+    });
+    f.returnCall(this.enter, cpu);
+  }
+
+  /** Raises #GP(0) at `record` if its instruction has a byte at or behind `rip` that is beyond CS. */
+  private checkLimit(f: FunctionBuilder, cpu: I32, record: I32, rip: I64): void {
+    f.if(i64.gt_u(rip, codeLimit(cpu)), () => {
+      setFault(f, cpu, c32(VECTOR.GP));
+      f.returnCall(this.faultAt, cpu, record);
+    });
   }
 
   private crossing(
@@ -474,6 +499,7 @@ export class FlowBuilder {
     const mode = f.let(i32.load(cpu, S.codeMode));
     f.if(i32.ne(mode, c32(8)), () => {
       f.set(linear, i64.and(linear, c64(0xffffffff)));
+      this.checkLimit(f, cpu, record, i64.add(i64.load(cpu, SLOT.ripBase), c64(4096)));
     });
     const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), linear));
     f.if(i64.ne(i64.load(entry), fetchTag(linear, mode)), () => {
@@ -493,6 +519,10 @@ export class FlowBuilder {
       i32.eq(i32.load(record, R.fallThrough), i32.load(cpu, S.codeGeneration)),
     );
     f.if(i32.eqz(current), () => f.call(host.decodeCrossing, cpu, record, page));
+    f.if(i32.ne(mode, c32(8)), () => {
+      const length = i64.load8_u(i32.load(record, R.taken), R.length);
+      this.checkLimit(f, cpu, record, i64.sub(i64.add(ripOf(cpu, record), length), c64(1)));
+    });
     dispatch(f, this.target, cpu, i32.load(record, R.taken));
   }
 }

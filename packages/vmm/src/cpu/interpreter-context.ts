@@ -463,6 +463,7 @@ export class InterpreterContext implements Context {
     const { f, cpu } = this;
     const taken = (): void => {
       if (!this.wide && this.opsize === 2) {
+        this.checkBranch();
         // IP wraps at 64 KiB, and where that is in the page depends on the base of CS: no link.
         f.store64(cpu, this.directTarget(), S.rip);
         f.returnCall(this.flow.enter, cpu);

@@ -4,7 +4,7 @@
 // sources calls here.
 
 import { RF, STATUS_FLAGS, TF } from '../isa/flags.ts';
-import { c32, c64, call, type Fn, type I32, i32, i64 } from '../wasm/expr.ts';
+import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import {
@@ -17,6 +17,7 @@ import {
   isLong,
 } from './control-bits.ts';
 import { LazyFlags } from './lazy-flags.ts';
+import { fetchEntry } from './mmu.ts';
 import type { MemoryRuntime } from './runtime.ts';
 import {
   AR_DB,
@@ -24,10 +25,13 @@ import {
   CS,
   DS,
   ES,
+  FETCH_SUPERVISOR,
+  FETCH_USER,
   FPU_TRAP,
   S,
   SEGMENT_AR,
   SEGMENT_BASE,
+  SEGMENT_LIMIT,
   SS,
   segmentBase,
   segmentCache,
@@ -106,8 +110,35 @@ function defineSetSystemFlags(
 const isWide = (cpu: I32): I32 =>
   i32.and(isLong(cpu), hasBits(i32.load(cpu, segmentCache(CS) + SEGMENT_AR), AR_L));
 
-/** (cpu): the sizes of code and stack pointer, and the bases in effect. */
+/**
+ * (cpu, linear): sets S.codeBound. The fetch TLB forgets the pages in which CS has ended and now ends:
+ * their code may have been decoded further, or less far.
+ */
+function defineSetCodeBound(m: ModuleBuilder): Fn<'void'> {
+  return m.function('setCodeBound', ['i32', 'i64'], 'void', (f) => {
+    const [cpu, next] = [f.param(0, 'i32'), f.param(1, 'i64')];
+    const old = f.let(i64.load(cpu, S.codeBound));
+    f.if(i64.eq(old, next), () => f.return());
+    f.store64(cpu, next, S.codeBound);
+    for (const tlb of [FETCH_SUPERVISOR, FETCH_USER]) {
+      for (const linear of [old, next]) {
+        f.store64(fetchEntry(i32.add(cpu, c32(tlb)), linear), c64(-1));
+      }
+    }
+  });
+}
+
+/** Where CS ends, outside 64-bit code: see {@link S.codeBound}. */
+function codeBound(f: FunctionBuilder, cpu: I32): I64 {
+  const base = i64.load32_u(cpu, segmentCache(CS) + SEGMENT_BASE);
+  const limit = i64.load32_u(cpu, segmentCache(CS) + SEGMENT_LIMIT);
+  const end = f.let(i64.and(i64.add(i64.add(base, limit), c64(1)), c64(0xffffffff)));
+  return select(i64.eqz(i64.and(end, c64(4095))), c64(0), end);
+}
+
+/** (cpu): the sizes of code and stack pointer, the bases in effect, and the end of CS. */
 function defineUpdateSizes(m: ModuleBuilder): Fn<'void'> {
+  const setCodeBound = defineSetCodeBound(m);
   return m.function('updateSizes', ['i32'], 'void', (f) => {
     const cpu = f.param(0, 'i32');
     f.if(
@@ -115,6 +146,7 @@ function defineUpdateSizes(m: ModuleBuilder): Fn<'void'> {
       () => {
         f.store32(cpu, c32(8), S.codeMode);
         f.store32(cpu, c32(8), S.stackSize);
+        f.call(setCodeBound, cpu, c64(0));
         for (const n of [ES, CS, SS, DS]) f.store64(cpu, c64(0), segmentBase(n));
       },
       () => {
@@ -124,6 +156,7 @@ function defineUpdateSizes(m: ModuleBuilder): Fn<'void'> {
         };
         f.store32(cpu, sizeOf(CS), S.codeMode);
         f.store32(cpu, sizeOf(SS), S.stackSize);
+        f.call(setCodeBound, cpu, codeBound(f, cpu));
         for (const n of [ES, CS, SS, DS]) {
           f.store64(cpu, i64.load32_u(cpu, segmentCache(n) + SEGMENT_BASE), segmentBase(n));
         }

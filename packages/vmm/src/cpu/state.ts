@@ -204,6 +204,11 @@ export const S = {
   touchedPages: 0xcdc,
   /** i32: debug traps due after the instruction under way, bits as in DR6. */
   debugTraps: 0xce0,
+  /**
+   * i64: the linear address behind the last byte of CS, outside 64-bit code, if that is within a
+   * page; else 0. Code of that page is decoded up to there.
+   */
+  codeBound: 0xce8,
   /** i32 × 32: exceptions raised, by vector. */
   exceptionCounts: 0xd00,
   /** i32: entries of a block that make it worth compiling. */

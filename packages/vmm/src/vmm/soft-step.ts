@@ -6,7 +6,18 @@ import { DR6_BS, DR7_ENABLES } from '../cpu/control-bits.ts';
 import { DELIVERY } from '../cpu/events.ts';
 import type { PhysicalMap } from '../cpu/physical-map.ts';
 import type { ProcessorExports } from '../cpu/processor.ts';
-import { EVENT, EXIT, S, SHADOW, SLOT, STATE_BYTES, VECTOR } from '../cpu/state.ts';
+import {
+  CS,
+  EVENT,
+  EXIT,
+  S,
+  SEGMENT_LIMIT,
+  SHADOW,
+  SLOT,
+  STATE_BYTES,
+  segmentCache,
+  VECTOR,
+} from '../cpu/state.ts';
 import { RF, TF } from '../isa/flags.ts';
 
 const PAGE_BYTES = 4096;
@@ -160,6 +171,7 @@ export class Stepper {
     const mode = this.get32(S.codeMode) as 2 | 4 | 8;
     const rip = this.view.getBigUint64(this.base + S.rip, true);
     const linear = this.linearRip();
+    if (mode !== 8 && Number(rip) > this.codeLimit()) return this.protectionFault();
     const code = cpu.fetchPage(this.base, linear);
     if (code === 0) return false;
     const offset = Number(linear & 0xfffn);
@@ -175,6 +187,7 @@ export class Stepper {
     );
     this.set32(S.codePage, code);
     if (this.cache.lengthAt(this.stepBytes, head, mode) === 0) {
+      if (mode !== 8 && Number(rip) + head > this.codeLimit()) return this.protectionFault();
       const next = cpu.fetchPage(this.base, linear + BigInt(head));
       if (next === 0) return false;
       // To make room for the second page, all code may have been dropped, the first page's too.
@@ -182,8 +195,22 @@ export class Stepper {
       const second = this.hostOf(next);
       this.stepBytes.set(bytes.subarray(second, second + 16 - head), head);
     }
+    const length = mode === 8 ? 1 : this.cache.lengthAt(this.stepBytes, 16, mode);
+    if (mode !== 8 && Number(rip) + length - 1 > this.codeLimit()) return this.protectionFault();
     this.cache.fillPair(this.base + S.stepRecords, this.stepBytes, 0, offset, mode, this.stop);
     return true;
+  }
+
+  private codeLimit(): number {
+    return this.get32(segmentCache(CS) + SEGMENT_LIMIT) >>> 0;
+  }
+
+  /** Sets #GP(0), which the caller has raised. */
+  private protectionFault(): false {
+    this.set32(S.faultVector, VECTOR.GP);
+    this.set32(S.faultHasCode, 1);
+    this.set32(S.faultCode, 0);
+    return false;
   }
 
   private hostOf(code: number): number {
