@@ -36,6 +36,13 @@ const DS_INDEX = 3;
 /** Mnemonics whose implicit memory operand is the stack: their address faults are #SS. */
 const STACK = new Set('push pop call ret enter leave pushf popf pusha popa retf iret'.split(' '));
 
+/** Mnemonics of what transfers control, for single-stepping on branches. */
+const BRANCHES = new Set(
+  'jcc jmp call ret retf iret loop loope loopne jrcxz syscall sysret sysenter sysexit int'.split(
+    ' ',
+  ),
+);
+
 /** Places in the function table of the handlers that are no rows'. */
 export type SpecialPlaces = Readonly<Record<SpecialHandler | 'invalid' | 'tooLong', number>>;
 
@@ -148,6 +155,11 @@ export class CodeCache {
   /** The physical page number of a code page. */
   pageOf(code: number): number {
     return this.i32[(code + CODE_PAGE.page) >>> 2];
+  }
+
+  /** True when the instruction that was decoded last transfers control, by whatever condition. */
+  get isBranch(): boolean {
+    return BRANCHES.has(this.instruction.row.mnemonic);
   }
 
   /** Length of the instruction at the start of `bytes`, 0 when it needs more than `limit` bytes. */

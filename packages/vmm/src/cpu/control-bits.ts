@@ -45,6 +45,8 @@ export const DR6_BD: number = 1 << 13;
 export const DR6_BS: number = 1 << 14;
 /** DR6: a task switch to a TSS with its T bit set. */
 export const DR6_BT: number = 1 << 15;
+/** IA32_DEBUGCTL: single-step on branches. */
+export const DEBUGCTL_BTF: number = 1 << 1;
 /** DR7: L0 G0 .. L3 G3, and general detect. */
 export const DR7_ENABLES = 0xff;
 /** DR7: L0 to L3 and LE, which a task switch clears. */

@@ -12,7 +12,7 @@ import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '.
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import type { CodeTarget } from './code-target.ts';
-import { DR6_BS, DR7_GD, isLong, isReal, isVirtual } from './control-bits.ts';
+import { DEBUGCTL_BTF, DR6_BS, DR7_GD, isLong, isReal, isVirtual } from './control-bits.ts';
 import {
   descriptorAr,
   dplOf,
@@ -201,6 +201,9 @@ function defineEnter(m: ModuleBuilder, { modes, stage }: EventParts): Fn<'void'>
       // General detection must not stop the debug handler itself (vol. 3B, 18.2.4).
       const dr7 = S.dr + 8 * 7;
       f.store32(cpu, i32.and(i32.load(cpu, dr7), c32(~DR7_GD)), dr7);
+      // Nor are branches trapped any more, until the handler asks again (18.4.3).
+      const kept = i32.and(i32.load(cpu, S.debugCtl), c32(~DEBUGCTL_BTF));
+      f.store32(cpu, kept, S.debugCtl);
     });
   });
 }

@@ -5,7 +5,7 @@
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { isCanonical } from './control-bits.ts';
+import { DEBUGCTL_BTF, isCanonical } from './control-bits.ts';
 import type { ControlRegisters } from './control-registers.ts';
 import { Faults } from './faults.ts';
 import type { HostRuntime } from './runtime.ts';
@@ -19,6 +19,7 @@ export const MSR = {
   SYSENTER_ESP: 0x175,
   SYSENTER_EIP: 0x176,
   MISC_ENABLE: 0x1a0,
+  DEBUGCTL: 0x1d9,
   PAT: 0x277,
   EFER: 0xc0000080,
   STAR: 0xc0000081,
@@ -37,7 +38,15 @@ const MISC_ENABLE_HIDDEN = (1 << 3) | (1 << 16) | (1 << 23);
 const SPEC_CTRL_MASK = 0x407n;
 
 /** How a value is checked before it is stored. */
-type Check = 'any' | 'canonical' | 'low32' | 'pat' | 'specCtrl' | 'miscEnable' | 'cut32';
+type Check =
+  | 'debugCtl'
+  | 'any'
+  | 'canonical'
+  | 'low32'
+  | 'pat'
+  | 'specCtrl'
+  | 'miscEnable'
+  | 'cut32';
 
 interface Register {
   readonly index: number;
@@ -59,6 +68,7 @@ const REGISTERS: readonly Register[] = [
   { index: MSR.SYSENTER_CS, field: S.sysenterCs, check: 'cut32' },
   { index: MSR.SYSENTER_ESP, field: S.sysenterEsp, check: 'canonical' },
   { index: MSR.SYSENTER_EIP, field: S.sysenterEip, check: 'canonical' },
+  { index: MSR.DEBUGCTL, field: S.debugCtl, check: 'debugCtl' },
   { index: MSR.PAT, field: S.pat, check: 'pat' },
   { index: MSR.MISC_ENABLE, field: S.miscEnable, check: 'miscEnable' },
 ];
@@ -114,6 +124,9 @@ function checked(f: FunctionBuilder, cpu: I32, value: I64, check: Check): I64 {
     case 'specCtrl':
       faults.raiseIf(i64.ne(i64.and(value, c64(~SPEC_CTRL_MASK)), c64(0)), VECTOR.GP, 0);
       return value;
+    case 'debugCtl':
+      // Branches are not recorded: of this register there is only what single-stepping needs.
+      return i64.and(value, c64(DEBUGCTL_BTF));
     case 'pat':
       faults.raiseIf(badPat(value), VECTOR.GP, 0);
       return value;

@@ -183,6 +183,8 @@ export const S = {
   scratch: 0x600,
   /** 128 bytes: the state of the task that is being switched to (task-switch.ts). */
   task: 0x680,
+  /** i64: IA32_DEBUGCTL. */
+  debugCtl: 0x700,
   /** i32 × 256: TLB entries that are not global (their addresses). */
   nonGlobal: 0x800,
   /** The records of the single-step block: two records. */

@@ -120,6 +120,52 @@ test('step() stops before an instruction breakpoint, with RF for the handler to 
   expect(guest.reports()).toEqual([0x200]);
 });
 
+test('step() stops behind accesses to the ports that an I/O breakpoint watches, under CR4.DE', () => {
+  const guest = guestOf(
+    `mov rax, cr4
+    or eax, 8
+    mov cr4, rax
+    mov eax, 0x62
+    mov dr0, rax
+    mov eax, 0x60002
+    mov dr7, rax
+    here: in al, 0x60
+    in al, 0x62
+    in al, 0x63
+    in al, 0x64
+    in ax, 0x61
+    out 0x63, al
+    mov edx, 0x62
+    mov ecx, 2
+    mov edi, 0x39000
+    rep insb
+    done`,
+    'mov rax, dr6\nand eax, 15\nshl eax, 8\nadd eax, [rsp + 8]\nsub eax, [0x10ff8]',
+  );
+  expect(guest.reports()).toEqual([0x104, 0x106, 0x10b, 0x10d, 0x11c, 0x11e]);
+});
+
+test('step() with IA32_DEBUGCTL.BTF traps taken branches only, until #DB clears it', () => {
+  const guest = guestOf(`
+    xor eax, eax
+    wrmsr64 0x1d9, 0, 2
+    ${SET_TF}
+    here: nop
+    cmp eax, 1
+    je 1f
+    nop
+    cmp eax, 2
+    je 2f
+  1:
+    nop
+  2:
+    nop
+    nop
+    done`);
+  // Behind JE, and from then on after each instruction.
+  expect(guest.reports()).toEqual([13, 14, 15]);
+});
+
 test('writeRegs() with RFLAGS.TF set traps the next instruction', () => {
   const guest = guestOf('report\nhere: nop\nnop\ndone');
   guest.runToPort(0x10);

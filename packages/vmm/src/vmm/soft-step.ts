@@ -1,11 +1,14 @@
 // One instruction at a time: for the shadow of STI and MOV SS, for RFLAGS.TF, and while DR7 enables
-// a breakpoint. SDM vol. 3B, 18.2 and 18.3. Slow, and rare.
+// a breakpoint. SDM vol. 3B, 18.2 to 18.4. Slow, and rare.
+//
+// A conditional branch to the instruction right behind it does not count as taken (BTF).
 
 import type { CodeCache } from '../cpu/code-cache.ts';
-import { DR6_BS, DR7_ENABLES } from '../cpu/control-bits.ts';
+import { CR4_DE, DEBUGCTL_BTF, DR6_BS, DR7_ENABLES } from '../cpu/control-bits.ts';
 import { DELIVERY } from '../cpu/events.ts';
 import type { PhysicalMap } from '../cpu/physical-map.ts';
 import type { ProcessorExports } from '../cpu/processor.ts';
+import { R } from '../cpu/record.ts';
 import {
   CS,
   EVENT,
@@ -23,6 +26,8 @@ import { RF, TF } from '../isa/flags.ts';
 const PAGE_BYTES = 4096;
 const DR6 = S.dr + 8 * 6;
 const DR7 = S.dr + 8 * 7;
+/** R/W field of DR7: port accesses, under CR4.DE. */
+const RW_IO = 2;
 
 /** What a stepper works on. */
 export interface StepperParts {
@@ -93,10 +98,40 @@ export class Stepper {
       cpu.raise(this.base);
       return false;
     }
+    const next = this.nextRip();
+    const isBranch = this.cache.isBranch;
     cpu.runRecord(this.base, this.base + S.stepRecords);
     if (this.get32(S.exceptions) !== exceptions) return false;
+    const hasBranched = isBranch && this.view.getBigUint64(this.base + S.rip, true) !== next;
+    if ((this.get32(S.debugCtl) & DEBUGCTL_BTF) !== 0 && !hasBranched) {
+      this.set32(S.debugTraps, this.get32(S.debugTraps) & ~DR6_BS);
+    }
+    if (this.get32(S.exit) === EXIT.io) this.noteIo();
     if (resumed) this.set32(S.eflags, this.get32(S.eflags) & ~RF);
     return this.trapAfter();
+  }
+
+  /** RIP behind the instruction in the step records. */
+  private nextRip(): bigint {
+    const rip = this.view.getBigUint64(this.base + S.rip, true);
+    return rip + BigInt(this.view.getUint8(this.base + S.stepRecords + R.length));
+  }
+
+  /** Notes the I/O breakpoints that the port access hits which the monitor is to make. */
+  private noteIo(): void {
+    if ((this.get32(S.cr4) & CR4_DE) === 0) return;
+    const port = this.get32(S.exitPort);
+    const last = port + this.get32(S.exitSize) - 1;
+    const dr7 = this.get32(DR7);
+    let hit = 0;
+    for (let i = 0; i < 4; i++) {
+      const isEnabled = ((dr7 >> (2 * i)) & 3) !== 0;
+      const isIo = ((dr7 >> (16 + 4 * i)) & 3) === RW_IO;
+      const bytes = ((dr7 >> (18 + 4 * i)) & 3) + 1;
+      const first = this.get32(S.dr + 8 * i) & ~(bytes - 1);
+      if (isEnabled && isIo && first <= last && port < first + bytes) hit |= 1 << i;
+    }
+    this.set32(S.debugTraps, this.get32(S.debugTraps) | hit);
   }
 
   /** Raises #DB behind the instruction just done, at once or when the monitor has completed it. */
