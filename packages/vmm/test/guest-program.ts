@@ -142,13 +142,17 @@ export class Guest {
   readonly id: number;
   readonly params: VmRunParams;
 
-  constructor(engine: Engine, mode: Mode, source: string) {
+  private readonly ramOffset: number;
+
+  /** `ramOffset`: where guest memory begins in the address space. */
+  constructor(engine: Engine, mode: Mode, source: string, ramOffset: number = RAM_OFFSET) {
     this.mode = mode;
+    this.ramOffset = ramOffset;
     this.device = openVmm({ engine, memory: this.memory });
     this.id = this.device.create({
       vcp_nmemranges: 1n,
       vcp_ncpus: 1n,
-      vcp_memranges: [{ vmr_gpa: 0n, vmr_va: BigInt(RAM_OFFSET), vmr_size: BigInt(RAM_BYTES) }],
+      vcp_memranges: [{ vmr_gpa: 0n, vmr_va: BigInt(ramOffset), vmr_size: BigInt(RAM_BYTES) }],
       vcp_name: 'guest',
       vcp_id: 0,
     });
@@ -160,11 +164,11 @@ export class Guest {
 
   /** Guest memory, little endian, by guest-physical address. */
   get view(): DataView {
-    return new DataView(this.memory.buffer, RAM_OFFSET, RAM_BYTES);
+    return new DataView(this.memory.buffer, this.ramOffset, RAM_BYTES);
   }
 
   load(gpa: number, bytes: Uint8Array): void {
-    new Uint8Array(this.memory.buffer, RAM_OFFSET, RAM_BYTES).set(bytes, gpa);
+    new Uint8Array(this.memory.buffer, this.ramOffset, RAM_BYTES).set(bytes, gpa);
   }
 
   reset(state: VcpuRegState): void {

@@ -13,7 +13,7 @@ import type { Declared, ModuleBuilder } from '../wasm/module.ts';
 import { CODE_BOUND_SHIFT, CODE_PAGE, defineFindCodePage } from './code-page.ts';
 import { NO_FAULT } from './faults.ts';
 import { JUMP_ENTRY, jumpEntry, jumpTag } from './jump-cache.ts';
-import { fetchEntry, fetchTag, type Mmu } from './mmu.ts';
+import { fetchEntry, fetchTag, isFaulted, isOutside, type Mmu } from './mmu.ts';
 import { ACCESS, FAULT_NON_CANONICAL, WALK } from './page-walk.ts';
 import { R, RECORD_BYTES } from './record.ts';
 import type { FlowRuntime } from './runtime.ts';
@@ -307,8 +307,8 @@ export class FlowBuilder {
       const user = i32.shl(i32.eq(i32.load(cpu, S.cpl), c32(3)), c32(2));
       const access = i32.or(user, c32(ACCESS.fetch));
       const address = f.let(call(mmu.translate, cpu, c32(0), linear, access));
-      f.if(i32.eqz(address), () => f.return(c32(0)));
-      f.if(i32.eq(address, c32(1)), () => {
+      f.if(isFaulted(address), () => f.return(c32(0)));
+      f.if(isOutside(address), () => {
         f.store64(cpu, i64.load(cpu, S.lastPhysical), S.exitGpa);
         f.store32(cpu, c32(EXIT_FETCH), S.exitFlags);
         f.store32(cpu, c32(EXIT.mmio), S.exit);

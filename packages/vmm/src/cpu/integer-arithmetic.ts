@@ -3,6 +3,7 @@
 import { c32, c64, call, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { Context, SemanticTable, Size } from './context.ts';
 import { signExtend, zeroExtend } from './lazy-flags.ts';
+import { isFaulted } from './mmu.ts';
 import { RAX, RBX, RCX, RDX, S, VECTOR } from './state.ts';
 
 /** destination = destination `op` source, with flags. */
@@ -188,7 +189,7 @@ function cmpxchg16b(x: Context): void {
   const misaligned = i64.ne(i64.and(linear, c64(15)), c64(0));
   x.raise(VECTOR.GP, { code: c32(0), when: misaligned });
   const address = f.let(call(writable, cpu, linear, c32(16)));
-  x.faultIf(i32.eqz(address));
+  x.faultIf(isFaulted(address));
   const [low, high] = [f.let(i64.load(address)), f.let(i64.load(address, 8))];
   const equal = f.let(i32.and(i64.eq(low, x.gpr(RAX)), i64.eq(high, x.gpr(RDX))));
   f.if(

@@ -21,7 +21,7 @@ import { v128 } from '../wasm/simd.ts';
 import type { Context, Modified, Size, Variant } from './context.ts';
 import { type Flow, nextRecord, ripOf } from './flow.ts';
 import { LazyFlags } from './lazy-flags.ts';
-import { loadLow, TLB, tlbEntry } from './mmu.ts';
+import { isFaulted, loadLow, TLB, tlbEntry } from './mmu.ts';
 import { hasMemoryForm, operandSize, registerFormSize, registerNaming } from './operand-size.ts';
 import { BLOCK_INSTRUCTIONS_MAX, R } from './record.ts';
 import type { Runtime } from './runtime.ts';
@@ -158,7 +158,7 @@ export class InterpreterContext implements Context {
       (host) => f.set(address, host),
       () => {
         f.set(address, call(this.runtime.memory.writable, this.cpu, kept, c32(size)));
-        f.if(i32.eqz(address), () => this.fault());
+        f.if(isFaulted(address), () => this.fault());
         f.set(slow, c32(1));
       },
     );
@@ -381,7 +381,7 @@ export class InterpreterContext implements Context {
       (host) => f.set(address, host),
       () => {
         f.set(address, call(this.runtime.memory.readable, this.cpu, kept, c32(bytes)));
-        f.if(i32.eqz(address), () => this.fault());
+        f.if(isFaulted(address), () => this.fault());
       },
     );
     return address;
@@ -403,7 +403,7 @@ export class InterpreterContext implements Context {
       () => {
         const { writable } = this.runtime.memory;
         const address = f.let(call(writable, this.cpu, kept, c32(16)));
-        f.if(i32.eqz(address), () => this.fault());
+        f.if(isFaulted(address), () => this.fault());
         f.storeV128(address, data);
         this.commit(kept, 16, address);
       },

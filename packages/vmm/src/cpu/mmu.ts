@@ -61,12 +61,17 @@ import {
 export const TLB = { readTag: 0, writeTag: 8, addend: 16, flags: 20 } as const;
 const NON_GLOBAL_MAX = 256;
 /** Results of `fill` that are not addresses. */
-const FAULTED = 0;
-const NO_MEMORY = 1;
+const FAULTED = -1;
+const NO_MEMORY = -2;
+/** 1 for a result that stands for a fault; for one that is an address. Address 0 is one, too. */
+export const isFaulted = (address: I32): I32 => i32.eq(address, c32(FAULTED));
+const isMemory = (address: I32): I32 => i32.lt_u(address, c32(NO_MEMORY));
+/** 1 for a result that stands for an access outside memory. */
+export const isOutside = (address: I32): I32 => i32.eq(address, c32(NO_MEMORY));
 
 /** What mmu.ts defines beyond {@link MemoryRuntime}: for the fetch path and the monitor. */
 export interface Mmu extends MemoryRuntime {
-  /** (cpu, linear, access) -> address in linear memory, 0 on a fault, 1 outside memory. */
+  /** (cpu, linear, access) -> address in linear memory, {@link isFaulted} or {@link isOutside}. */
   readonly translate: Fn<'i32'>;
   readonly physicalEntry: Fn<'i32'>;
   readonly markPage: Fn<'void'>;
@@ -315,17 +320,17 @@ class MmuBuilder {
     return i32.gt_u(i32.add(inPage(linear), bytes), c32(4096));
   }
 
-  /** (cpu, tlb, access, linear, bytes) -> address to read at: RAM or bounce buffer; 0: fault. */
+  /** (cpu, tlb, access, linear, bytes) -> address to read at: RAM or bounce buffer; or isFaulted. */
   defineReadableFrom(): Fn<'i32'> {
     return this.m.function('readableFrom', ['i32', 'i32', 'i32', 'i64', 'i32'], 'i32', (f) => {
       const [cpu, tlb, access] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
       const [linear, bytes] = [f.param(3, 'i64'), f.param(4, 'i32')];
       const bounce = i32.add(cpu, c32(S.bounce));
       const first = f.let(call(this.translate, cpu, tlb, linear, access));
-      f.if(i32.eqz(first), () => f.return(c32(FAULTED)));
+      f.if(isFaulted(first), () => f.return(c32(FAULTED)));
       this.observe(f, cpu, linear, bytes, access);
       f.if(i32.eqz(this.crosses(linear, bytes)), () => {
-        f.if(i32.gt_u(first, c32(NO_MEMORY)), () => f.return(first));
+        f.if(isMemory(first), () => f.return(first));
         this.mmioToBounce(f, cpu, bytes);
         f.return(bounce);
       });
@@ -333,11 +338,11 @@ class MmuBuilder {
       const second = f.let(
         call(this.translate, cpu, tlb, i64.add(linear, i64.extend_u(head)), access),
       );
-      f.if(i32.eqz(second), () => f.return(c32(FAULTED)));
+      f.if(isFaulted(second), () => f.return(c32(FAULTED)));
       // No device of ours is read across a page boundary: the part outside RAM reads as ones.
       f.memoryFill(bounce, c32(255), bytes);
-      f.if(i32.gt_u(first, c32(NO_MEMORY)), () => f.memoryCopy(bounce, first, head));
-      f.if(i32.gt_u(second, c32(NO_MEMORY)), () => {
+      f.if(isMemory(first), () => f.memoryCopy(bounce, first, head));
+      f.if(isMemory(second), () => {
         f.memoryCopy(i32.add(bounce, head), second, i32.sub(bytes, head));
       });
       f.return(bounce);
@@ -394,7 +399,7 @@ class MmuBuilder {
       });
       if (!system && size > 1) this.align(f, { cpu, tlb, linear, bytes: size }, c64(0));
       const address = f.let(call(from, cpu, tlb, access, linear, c32(size)));
-      f.if(i32.eqz(address), () => f.return(c64(0)));
+      f.if(isFaulted(address), () => f.return(c64(0)));
       f.return(loadLow(size, address));
     });
   }
@@ -411,18 +416,18 @@ class MmuBuilder {
       const tail = f.let(i32.sub(bytes, head));
       // Both pages must be writable before a byte of either changes; the lower one faults first.
       const first = f.let(call(this.translate, cpu, tlb, linear, access));
-      f.if(i32.eqz(first), () => f.return(c32(1)));
+      f.if(isFaulted(first), () => f.return(c32(1)));
       const entry = f.let(i32.load(cpu, S.lastEntry));
       const physical = f.let(i64.load(cpu, S.lastPhysical));
-      const second = f.local('i32');
+      const second = f.let(c32(NO_MEMORY));
       f.if(tail, () => {
         const next = i64.add(linear, i64.extend_u(head));
         f.set(second, call(this.translate, cpu, tlb, next, access));
-        f.if(i32.eqz(second), () => f.return(c32(1)));
+        f.if(isFaulted(second), () => f.return(c32(1)));
       });
       this.observe(f, cpu, linear, bytes, access);
       f.if(
-        i32.eq(first, c32(NO_MEMORY)),
+        isOutside(first),
         () => {
           f.if(i32.eqz(tail), () => {
             f.returnCall(this.mmioWrite, cpu, bytes, i64.load(bounce));
@@ -433,7 +438,7 @@ class MmuBuilder {
           this.noteCode(f, cpu, entry, physical, head);
         },
       );
-      f.if(i32.gt_u(second, c32(NO_MEMORY)), () => {
+      f.if(isMemory(second), () => {
         f.memoryCopy(second, i32.add(bounce, head), tail);
         this.noteCode(f, cpu, i32.load(cpu, S.lastEntry), i64.load(cpu, S.lastPhysical), tail);
       });
@@ -480,14 +485,14 @@ class MmuBuilder {
       this.align(f, { cpu, tlb, linear, bytes }, c32(FAULTED));
       f.if(i32.eqz(this.crosses(linear, bytes)), () => {
         const address = f.let(call(this.translate, cpu, tlb, linear, access));
-        f.if(i32.eqz(address), () => f.return(c32(FAULTED)));
+        f.if(isFaulted(address), () => f.return(c32(FAULTED)));
         this.observe(f, cpu, linear, bytes, access);
         const plain = i32.eqz(i32.and(i32.load(cpu, S.lastEntry), c32(PAGE.code)));
-        f.if(i32.and(i32.gt_u(address, c32(NO_MEMORY)), plain), () => f.return(address));
+        f.if(i32.and(isMemory(address), plain), () => f.return(address));
       });
       // Through the buffer: read with write rights, so that what commit does cannot fault.
       const address = f.let(call(from, cpu, tlb, access, linear, bytes));
-      f.if(i32.eqz(address), () => f.return(c32(FAULTED)));
+      f.if(isFaulted(address), () => f.return(c32(FAULTED)));
       const bounce = f.let(i32.add(cpu, c32(S.bounce)));
       f.if(i32.ne(address, bounce), () => f.memoryCopy(bounce, address, bytes));
       f.return(bounce);
@@ -510,10 +515,10 @@ class MmuBuilder {
       const access = f.let(this.currentAccess(cpu, ACCESS.write));
       const tlb = f.let(i32.load(cpu, S.tlb));
       this.align(f, { cpu, tlb, linear, bytes }, c32(1));
-      f.if(i32.eqz(call(this.translate, cpu, tlb, linear, access)), () => f.return(c32(1)));
+      f.if(isFaulted(call(this.translate, cpu, tlb, linear, access)), () => f.return(c32(1)));
       f.if(this.crosses(linear, bytes), () => {
         const next = pageOf(i64.add(linear, i64.extend_u(i32.sub(bytes, c32(1)))));
-        f.if(i32.eqz(call(this.translate, cpu, tlb, next, access)), () => f.return(c32(1)));
+        f.if(isFaulted(call(this.translate, cpu, tlb, next, access)), () => f.return(c32(1)));
       });
       f.return(c32(0));
     });

@@ -206,7 +206,7 @@ function check(form: Form, attempt: Attempt): void {
   const after = entriesOf(form, attempt);
   if ('error' in wanted) {
     expect(x.takeFault()).toEqual([VECTOR.PF, wanted.error]);
-    expect(result).toBe(0);
+    expect(result).toBe(-1);
     expect(x.get64(S.cr2)).toBe(attempt.linear);
     // Accessed bits of upper levels may be set before the fault is found; nothing else may change.
     expect(after.map((entry, at) => (entry & ~A) | (before[at] & A))).toEqual(before);

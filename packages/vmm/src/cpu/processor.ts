@@ -56,7 +56,7 @@ export interface ProcessorExports {
   deliver(cpu: number, vector: number, kind: number, hasCode: number, code: number): number;
   /** The code page at a linear address, entered into the fetch TLB; 0 on a fault. */
   fetchPage(cpu: number, linear: bigint): number;
-  /** Linear to linear memory; 0 on a fault, 1 outside RAM. */
+  /** Linear to linear memory; -1 on a fault, -2 outside RAM. */
   translate(cpu: number, tlb: number, linear: bigint, access: number): number;
   /** After an I/O exit: the string's pointers, count and RIP move on. */
   advanceIo(cpu: number): void;

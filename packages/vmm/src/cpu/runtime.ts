@@ -32,9 +32,9 @@ export interface MemoryRuntime {
    */
   readonly loadSystem: BySize<Fn<'i64'>>;
   readonly storeSystem: BySize<Fn<'i32'>>;
-  /** (cpu, linear, bytes) -> address to read `bytes` at (RAM or bounce buffer), 0 on a fault. */
+  /** (cpu, linear, bytes) -> address to read `bytes` at (RAM or bounce buffer), -1 on a fault. */
   readonly readable: Fn<'i32'>;
-  /** (cpu, linear, bytes) -> address to modify `bytes` at, 0 on a fault; modified: commit. */
+  /** (cpu, linear, bytes) -> address to modify `bytes` at, -1 on a fault; modified: commit. */
   readonly writable: Fn<'i32'>;
   /** (cpu, linear, bytes, address) -> writes back what {@link writable} buffered; non-zero: fault. */
   readonly commit: Fn<'i32'>;

@@ -35,6 +35,7 @@ import {
   selectorCode,
 } from './descriptor.ts';
 import { Faults, faulted, NO_FAULT } from './faults.ts';
+import { isFaulted } from './mmu.ts';
 import type { Modes } from './modes.ts';
 import { ACCESS } from './page-walk.ts';
 import type { MemoryRuntime } from './runtime.ts';
@@ -65,7 +66,7 @@ import {
 /** What task switches are built on. */
 export interface TaskParts {
   readonly memory: MemoryRuntime;
-  /** (cpu, TLB or 0, linear, access) -> 0 on a fault (mmu.ts). */
+  /** (cpu, TLB or 0, linear, access) -> an address, or isFaulted (mmu.ts). */
   readonly translate: Fn<'i32'>;
   readonly modes: Modes;
   readonly segments: Segments;
@@ -221,7 +222,7 @@ function defineProbe(m: ModuleBuilder, { translate }: TaskParts): Fn<'i32'> {
     const last = i64.add(first, i64.extend_u(f.param(2, 'i32')));
     for (const at of [first, last]) {
       const access = c32(ACCESS.implicit | ACCESS.write);
-      f.if(i32.eqz(call(translate, cpu, c32(0), at, access)), () => f.return(c32(1)));
+      f.if(isFaulted(call(translate, cpu, c32(0), at, access)), () => f.return(c32(1)));
     }
     f.return(c32(0));
   });

@@ -70,3 +70,21 @@ test('readRegs() gives the bases that data segments have kept in 64-bit mode', (
   guest.reports();
   expect(guest.registers().vrs_sregs[VCPU_SREGS.DS].vsi_base).toBe(0x12345000n);
 });
+
+test('run() has memory at guest-physical 0 also where that is address 0 of the host', () => {
+  const source = `
+    mov dword ptr [0], 0x44332211
+    mov eax, [0]
+    report
+    mov al, [1]
+    movzx eax, al
+    report
+    inc byte ptr [0]
+    mov byte ptr [1], 0x55
+    mov eax, [0]
+    report
+    done`;
+  const guest = new Guest(makeEngine(), 32, source, 0);
+  guest.reportExceptions(13, 14);
+  expect(guest.reports()).toEqual([0x44332211, 0x22, 0x44335512]);
+});
