@@ -1,9 +1,9 @@
-// The limit of CS, where code runs into it and where it jumps over it: SDM vol. 3A, 5.3. What faults
-// by running on does so at the instruction that has a byte beyond the limit; what jumps faults at
-// the jump.
+// The limit of CS, where code runs into it and where it jumps over it: SDM vol. 3A, 5.3. What
+// faults by running on does so at the instruction that has a byte beyond the limit; what jumps
+// faults at the jump.
 //
-// The code under test is at 0x31000 less `before`, in a segment of that base (0x18, 32-bit, or 0x20,
-// 16-bit); 0x28 and 0x30 are the same without a limit. A far return leads back.
+// The code under test is at 0x31000 less `before`, in a segment of that base (0x18, 32-bit, or
+// 0x20, 16-bit); 0x28 and 0x30 are the same without a limit. A far return leads back.
 
 import { expect, test } from 'vitest';
 import { guestEngines } from '../../test/engines-under-test.ts';

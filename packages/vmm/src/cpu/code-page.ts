@@ -1,6 +1,6 @@
-// Decoded code of one guest-physical page in one code mode (and, where a code segment ends within the
-// page, up to there), as it lies in linear memory: a header,
-// then for each of the 4096 offsets the address of the record decoded there, or 0.
+// Decoded code of one guest-physical page in one code mode (and, where a code segment ends within
+// the page, up to there), as it lies in linear memory: a header, then for each of the 4096 offsets
+// the address of the record decoded there, or 0.
 
 import { c32, c64, type Fn, type I32, i32, i64 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
@@ -11,7 +11,7 @@ import { S } from './state.ts';
 export const CODE_PAGE = {
   /** i32: next code page of the same physical page, in another mode; 0 ends the chain. */
   next: 0,
-  /** i32: the code mode, 2, 4 or 8; with the offset at which CS ends in this page, or 0, times 16. */
+  /** i32: the code mode, 2, 4 or 8; and, times 16, the offset at which CS ends here, or 0. */
   mode: 4,
   /** i64: which 64-byte pieces of the page hold decoded bytes. */
   coverage: 8,
@@ -26,7 +26,7 @@ export const CODE_PAGE_BYTES: number = CODE_PAGE.map + 4096 * 4;
 export const CODE_MODE_MASK = 15;
 export const CODE_BOUND_SHIFT = 4;
 
-/** Defines (cpu, physical page, mode) -> code page, 0 when nothing was decoded there in that mode. */
+/** Defines (cpu, physical page, mode) -> code page, 0 when nothing was decoded there so. */
 export function defineFindCodePage(m: ModuleBuilder): Fn<'i32'> {
   return m.function('findCodePage', ['i32', 'i32', 'i32'], 'i32', (f) => {
     const [cpu, page, mode] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
@@ -44,8 +44,8 @@ export function defineFindCodePage(m: ModuleBuilder): Fn<'i32'> {
 }
 
 /**
- * Defines (cpu, physical, bytes): to be called after a store into a page with decoded code. Asks the
- * host to drop the page's code if decoded bytes were hit.
+ * Defines (cpu, physical, bytes): to be called after a store into a page with decoded code. Asks
+ * the host to drop the page's code if decoded bytes were hit.
  */
 export function defineCodeWritten(m: ModuleBuilder, invalidate: Fn<'void'>): Fn<'void'> {
   return m.function('codeWritten', ['i32', 'i64', 'i32'], 'void', (f) => {

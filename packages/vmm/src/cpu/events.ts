@@ -4,8 +4,8 @@
 // Modelled: the three tables, interrupt and trap gates of 16, 32 and 64 bits, stack switches to
 // inner rings and to the interrupt stack table, error codes with EXT and IDT bits, double and
 // triple faults, the way out of virtual-8086 mode (more of which is in virtual-8086.ts). What is
-// behind a task gate is in task-switch.ts. The stack below the pointer may have been written to when
-// a delivery faults in the middle.
+// behind a task gate is in task-switch.ts. The stack below the pointer may have been written to
+// when a delivery faults in the middle.
 
 import { AC, IF, NT, RF, TF, VM } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';

@@ -273,8 +273,8 @@ export class FlowBuilder {
     this.fetchPage = fetchPage;
     this.enterSlow.define((f) => {
       const cpu = f.param(0, 'i32');
-      // At the end of a slice the next instruction is not even looked at: its fetch might fault, and
-      // a trap after the last instruction comes first.
+      // At the end of a slice the next instruction is not even looked at: its fetch might fault,
+      // and a trap after the last instruction comes first.
       f.if(i32.le_s(i32.load(cpu, S.budget), c32(0)), () => {
         f.store32(cpu, c32(EXIT.none), S.exit);
         f.return();
@@ -415,8 +415,8 @@ export class FlowBuilder {
         setFault(f, cpu, c32(NO_FAULT));
         f.set(vector, c32(VECTOR.GP));
       });
-      // An exception takes as much of the slice as an instruction: a handler whose first instruction
-      // faults again must not keep the processor for ever.
+      // An exception takes as much of the slice as an instruction: a handler whose first
+      // instruction faults again must not keep the processor for ever.
       f.store64(cpu, i64.add(i64.load(cpu, S.exceptions), c64(1)), S.exceptions);
       const counter = f.let(i32.add(cpu, i32.shl(vector, c32(2))));
       const count = i32.add(i32.load(counter, S.exceptionCounts), c32(1));
@@ -479,7 +479,7 @@ export class FlowBuilder {
     f.returnCall(this.enter, cpu);
   }
 
-  /** Raises #GP(0) at `record` if its instruction has a byte at or behind `rip` that is beyond CS. */
+  /** Raises #GP(0) at `record` if `rip`, of a byte of its instruction, is beyond CS. */
   private checkLimit(f: FunctionBuilder, cpu: I32, record: I32, rip: I64): void {
     f.if(i64.gt_u(rip, codeLimit(cpu)), () => {
       setFault(f, cpu, c32(VECTOR.GP));

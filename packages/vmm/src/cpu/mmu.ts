@@ -320,7 +320,7 @@ class MmuBuilder {
     return i32.gt_u(i32.add(inPage(linear), bytes), c32(4096));
   }
 
-  /** (cpu, tlb, access, linear, bytes) -> address to read at: RAM or bounce buffer; or isFaulted. */
+  /** (cpu, tlb, access, linear, bytes) -> address to read at, RAM or bounce; or isFaulted. */
   defineReadableFrom(): Fn<'i32'> {
     return this.m.function('readableFrom', ['i32', 'i32', 'i32', 'i64', 'i32'], 'i32', (f) => {
       const [cpu, tlb, access] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];

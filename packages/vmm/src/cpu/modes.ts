@@ -111,8 +111,8 @@ const isWide = (cpu: I32): I32 =>
   i32.and(isLong(cpu), hasBits(i32.load(cpu, segmentCache(CS) + SEGMENT_AR), AR_L));
 
 /**
- * (cpu, linear): sets S.codeBound. The fetch TLB forgets the pages in which CS has ended and now ends:
- * their code may have been decoded further, or less far.
+ * (cpu, linear): sets S.codeBound. The fetch TLB forgets the pages in which CS has ended and now
+ * ends: their code may have been decoded further, or less far.
  */
 function defineSetCodeBound(m: ModuleBuilder): Fn<'void'> {
   return m.function('setCodeBound', ['i32', 'i64'], 'void', (f) => {

@@ -14,7 +14,9 @@ function push(x: Context): void {
   const segment = SEGMENT_OPERANDS.indexOf(type);
   const value = segment >= 0 ? i64.load16_u(x.cpu, S.segment + 16 * segment) : x.read(0);
   const stack = new Stack(x);
-  stack.push(x.opsize, x.f.let(value));
+  // Of 32 bits for a selector, processors write the lower half only.
+  if (segment >= 0 && x.opsize === 4) stack.pushSelector(x.opsize, x.f.let(value));
+  else stack.push(x.opsize, x.f.let(value));
   stack.commit();
 }
 

@@ -35,7 +35,7 @@ function movFromSegment(x: Context): void {
 function popSegment(x: Context): void {
   const { f, cpu } = x;
   const stack = new Stack(x);
-  const selector = f.let(i32.and(i32.wrap(stack.pop(x.opsize)), c32(0xffff)));
+  const selector = f.let(i32.and(i32.wrap(stack.popSelector(x.opsize)), c32(0xffff)));
   const segment = x.registerNumber(0);
   x.attempt(x.runtime.system.segments.load, cpu, segment, selector);
   stack.commit();

@@ -1,8 +1,8 @@
 // Loading ES, SS, DS, FS and GS: SDM vol. 3A, chapter 5 (protection) and vol. 2, "MOV", "LDS".
 // Modelled: real-address mode (limits stay as they were, so "unreal" mode works), virtual-8086
 // mode, 16- and 32-bit protected mode, compatibility and 64-bit mode, the accessed bit. The
-// descriptor's accessed bit is not set under a lock: a processor that shares the table would have to
-// change it during the load to tell.
+// descriptor's accessed bit is not set under a lock: a processor that shares the table would have
+// to change it during the load to tell.
 
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';

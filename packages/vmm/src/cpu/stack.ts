@@ -62,6 +62,19 @@ export class Stack {
     return value;
   }
 
+  /** Writes a selector below the pointer, in a place of `size` bytes that it does not fill. */
+  pushSelector(size: Size, value: I64): void {
+    this.move(c64(-size));
+    this.x.store(2, this.address(size, true), value);
+  }
+
+  /** Reads a selector at the pointer, which is all that is read, and moves past `size` bytes. */
+  popSelector(size: Size): I64 {
+    const value = this.x.load(2, this.address(size, false));
+    this.move(c64(size));
+    return value;
+  }
+
   /** Reads at the pointer plus `offset` without moving. */
   peek(size: Size, offset: number): I64 {
     const { x } = this;

@@ -12,10 +12,13 @@ import type { Guest } from '../../test/guest-program.ts';
 const OTHER = 0x30100;
 const NARROW = 0x30200;
 /** Fields of a 32-bit TSS. */
-const T = { link: 0, esp0: 4, ss0: 8, cr3: 0x1c, eip: 0x20, eflags: 0x24, eax: 0x28, esp: 0x38,
-  es: 0x48, cs: 0x4c, ss: 0x50, ds: 0x54, fs: 0x58, gs: 0x5c, ldt: 0x60, trap: 0x64, io: 0x66 } as const; // biome-ignore format: a table
+// biome-ignore format: a table
+const T = {
+  link: 0, esp0: 4, ss0: 8, cr3: 0x1c, eip: 0x20, eflags: 0x24, eax: 0x28, esp: 0x38,
+  es: 0x48, cs: 0x4c, ss: 0x50, ds: 0x54, fs: 0x58, gs: 0x5c, ldt: 0x60, trap: 0x64, io: 0x66,
+} as const;
 
-/** `other` must be defined by the code; so that its address is known it is the first thing there. */
+/** `other` is the first thing in the program, so that its address is known. */
 const program = (other: string, main: string): string => `
   jmp main
 .balign 16
@@ -70,7 +73,11 @@ function taskGate(guest: Guest, vector: number, selector = 0x20): void {
 
 /** The type of the TSS with `selector`: 9 or 11, from the GDT that GDTR holds. */
 const reportType = (selector: number): string =>
-  `sgdt [0x3f000]\nmov eax, [0x3f002]\nmovzx eax, byte ptr [eax + ${selector + 5}]\nand eax, 0xf\nreport`;
+  `sgdt [0x3f000]
+  mov eax, [0x3f002]
+  movzx eax, byte ptr [eax + ${selector + 5}]
+  and eax, 0xf
+  report`;
 const reportFlags = 'pushfd\npop eax\nreport';
 
 testGuest('CALL of a TSS nests, saves the old task, and IRET comes back to it', {

@@ -1,11 +1,11 @@
-// Task switches: SDM vol. 3A, chapter 7. By JMP and CALL of a TSS or task gate, by IRET with NT set,
-// and by exceptions and interrupts through a task gate; 16- and 32-bit TSSs.
+// Task switches: SDM vol. 3A, chapter 7. By JMP and CALL of a TSS or task gate, by IRET with NT
+// set, and by exceptions and interrupts through a task gate; 16- and 32-bit TSSs.
 //
 // A switch has a point of no return (7.3). What is checked before it faults in the old task, as
-// helper functions do. What is found wrong behind it, in the segments that the new task wants, is a
-// fault of the new task's first instruction, with the new task's state: the function then answers 0,
-// S.rip and S.eventRip are the new task's, and S.faultVector holds the exception, which whoever asked
-// for the switch raises there. The T bit's debug trap comes the same way.
+// helper functions do. What is found wrong behind it, in the segments that the new task wants, is
+// a fault of the new task's first instruction, with the new task's state: the function then
+// answers 0, S.rip and S.eventRip are the new task's, and S.faultVector holds the exception, which
+// whoever asked for the switch raises there. The T bit's debug trap comes the same way.
 //
 // The pages of both TSSs and of the descriptors are written to, so that they are translated for
 // writing before anything changes: a page fault leaves the old task as it was (7.3 asks for no more
@@ -78,8 +78,8 @@ export interface TaskParts {
 /** Ways to another task; see the head of this file for what 0 means. */
 export interface TaskSwitch {
   /**
-   * (cpu, selector, descriptor, {@link TASK}) -> fault: JMP or CALL of a TSS, or through a task gate;
-   * the old task goes on at S.eventRip.
+   * (cpu, selector, descriptor, {@link TASK}) -> fault: JMP or CALL of a TSS, or through a task
+   * gate; the old task goes on at S.eventRip.
    */
   readonly transfer: Fn<'i32'>;
   /** (cpu) -> fault: IRET with NT set; the old task goes on at S.eventRip. */

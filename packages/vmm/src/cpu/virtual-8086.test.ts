@@ -1,10 +1,9 @@
 // Virtual-8086 mode by small guests of 32 bits; what they report is what SDM vol. 3B, chapter 20,
 // says.
 //
-// The guest's monitor: `enter_virtual` goes to `program`, 16-bit code in segment 0x1000 that is
-// linked at 0x10000, with its stack in segment 0x3000 and a TSS at 0x3a000 whose I/O bitmap allows the
-// ports of reports only. The program's reports go out by themselves; the #GP handler of
-// `reportProtection` ends the guest.
+// The guest's monitor enters `program`, 16-bit code in segment 0x1000 that is linked at 0x10000,
+// with its stack in segment 0x3000, by IRET. The I/O bitmap of the TSS at 0x3a000 allows the ports of
+// reports only.
 
 import { testGuest } from '../../test/guest-engines.ts';
 import type { Guest } from '../../test/guest-program.ts';

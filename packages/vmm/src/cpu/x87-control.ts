@@ -1,5 +1,6 @@
 // Control of the x87 FPU: control and status word, environment and state, WAIT, FXSAVE and FXRSTOR
-// (SDM vol. 1, 8.3.11 and 8.6; vol. 2A), XSAVE and XRSTOR (vol. 1, chapter 13). None of them changes the pointers to the last instruction.
+// (SDM vol. 1, 8.3.11 and 8.6; vol. 2A), XSAVE and XRSTOR (vol. 1, chapter 13). None of them
+// changes the pointers to the last instruction.
 
 import { c32, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';

@@ -1,11 +1,11 @@
-// XSAVE, XSAVEOPT, XSAVEC and XRSTOR: SDM vol. 1, chapter 13. The components that exist are those of
-// XCR0: x87 and SSE, which lie in the legacy region, so that the standard and the compacted format
-// differ in the header only. A component beyond it takes a place in STANDARD_BYTES, a bit in
-// COMPONENTS and its part of `save` and `restore`.
+// XSAVE, XSAVEOPT, XSAVEC and XRSTOR: SDM vol. 1, chapter 13. The components that exist are those
+// of XCR0: x87 and SSE, which lie in the legacy region, so that the standard and the compacted
+// format differ in the header only. A component beyond it takes a place in STANDARD_BYTES, a bit
+// in COMPONENTS and its part of `save` and `restore`.
 //
 // Whether a component is in its initial configuration (XINUSE) is looked up in the registers, not
-// tracked: it is exact. Not modelled: the modified optimization of XSAVEOPT, which an implementation
-// may leave out, and XSAVES.
+// tracked: it is exact. Not modelled: the modified optimization of XSAVEOPT, which an
+// implementation may leave out, and XSAVES.
 
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
@@ -151,8 +151,8 @@ function defineSave(
 }
 
 /**
- * (cpu, linear) -> fault: the header is one that XRSTOR takes; its XSTATE_BV goes to S.fpResult, 1 or
- * 0 for the compacted format to S.fpScratch (vol. 1, 13.8).
+ * (cpu, linear) -> fault: the header is one that XRSTOR takes; its XSTATE_BV goes to S.fpResult, 1
+ * or 0 for the compacted format to S.fpScratch (vol. 1, 13.8).
  */
 function defineCheckHeader(m: ModuleBuilder, memory: MemoryRuntime): Fn<'i32'> {
   return m.function('xrstorHeader', ['i32', 'i64'], 'i32', (f) => {

@@ -120,7 +120,7 @@ test('step() stops before an instruction breakpoint, with RF for the handler to 
   expect(guest.reports()).toEqual([0x200]);
 });
 
-test('step() stops behind accesses to the ports that an I/O breakpoint watches, under CR4.DE', () => {
+test('step() stops behind accesses to ports that an I/O breakpoint watches, under CR4.DE', () => {
   const guest = guestOf(
     `mov rax, cr4
     or eax, 8

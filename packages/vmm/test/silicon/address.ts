@@ -42,7 +42,8 @@ export function operandLinear(state: AddressState, instruction: Instruction): bi
 /** Bytes of the stack pointer in use. */
 export function stackBytes(state: AddressState): number {
   if (state.mode === 64) return 8;
-  return state.selectors.ss === Selector.stack16 ? 2 : 4;
+  const { ss } = state.selectors;
+  return ss === Selector.stack16 || ss === Selector.down16 ? 2 : 4;
 }
 
 /** The linear address of the stack's top when RSP is `pointer`. */

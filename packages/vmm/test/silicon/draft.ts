@@ -101,7 +101,7 @@ export class Draft implements AddressState {
 
   /** Segments: flat in 64-bit mode; elsewhere based ones too, as 16-bit offsets need them. */
   private chooseSelectors(): Selectors {
-    const { flat, based, limited, stack16 } = Selector;
+    const { flat, based, limited, stack16, down, down16, fixed } = Selector;
     const { mode } = this.form;
     if (mode === 64) return { ds: flat, es: flat, fs: Selector.null, gs: Selector.null, ss: flat };
     const basedPercent = mode === 16 ? 95 : 25;
@@ -109,9 +109,11 @@ export class Draft implements AddressState {
       const choice = this.random.below(100);
       if (choice < 2) return Selector.null;
       if (choice < 5) return limited;
+      if (choice < 9) return this.random.pick([down, down, down16, fixed]);
       return this.random.percent(basedPercent) ? based : flat;
     };
-    const stack = this.random.percent(basedPercent) ? this.random.pick([based, stack16]) : flat;
+    const stacks = [based, based, based, based, stack16, stack16, stack16, stack16, down, down16];
+    const stack = this.random.percent(basedPercent) ? this.random.pick(stacks) : flat;
     return { ds: data(), es: data(), fs: data(), gs: data(), ss: stack };
   }
 

@@ -1,7 +1,14 @@
 // The runner's two files: vectors in, results out. The layouts are those of the structs in runner.c,
 // little endian, every record on a multiple of 8; the offsets below are theirs.
 
-import { CODE_REGION, DATA_REGIONS, SEGMENT_BASE, SEGMENT_LIMIT } from './layout.ts';
+import {
+  CODE_REGION,
+  CODE16_LIMIT,
+  DATA_REGIONS,
+  DOWN_LIMIT,
+  SEGMENT_BASE,
+  SEGMENT_LIMIT,
+} from './layout.ts';
 
 /** Code size of a vector: 64-bit mode, or 32- and 16-bit compatibility mode. */
 export type VectorMode = 16 | 32 | 64;
@@ -120,6 +127,8 @@ function writeHeader(view: DataView, count: number): void {
   view.setUint32(24, CODE_REGION.length, true);
   view.setUint32(28, SEGMENT_BASE, true);
   view.setUint32(32, SEGMENT_LIMIT, true);
+  view.setUint32(36, CODE16_LIMIT, true);
+  view.setUint32(40, DOWN_LIMIT, true);
   DATA_REGIONS.forEach((region, index) => {
     const at = FILE_HEADER_BYTES + index * REGION_BYTES;
     view.setBigUint64(at, region.address, true);

@@ -11,7 +11,7 @@ import { aimOperand, aimStack, chooseLinear, isFree, setCode } from './aim.ts';
 import { Draft } from './draft.ts';
 import type { SiliconVector } from './format.ts';
 import type { Form } from './forms.ts';
-import { CODE_REGION } from './layout.ts';
+import { CODE_REGION, CODE16_LIMIT } from './layout.ts';
 import { Random } from './random.ts';
 import { applySetup } from './setups.ts';
 import { fxValue, integerValue, styledBytes, type ValueStyle } from './values.ts';
@@ -162,12 +162,13 @@ function chooseStyle(row: Row, random: Random): ValueStyle {
   return 'integer';
 }
 
-/** Moves some code across the page boundary, or to the end of the code region and beyond it. */
+/** Moves some code across the page boundary, or to the end of the code's segment or region. */
 function placeCode(draft: Draft): void {
   const { random } = draft;
   const choice = random.below(100);
   if (choice >= 12) return;
-  const edge = choice < 7 ? 0x1000 : CODE_REGION.length;
+  const end = draft.form.mode === 16 ? CODE16_LIMIT + 1 : CODE_REGION.length;
+  const edge = choice < 7 ? 0x1000 : end;
   const before = BigInt(edge - random.between(1, draft.instruction.length));
   draft.rip = before + (draft.form.mode === 16 ? 0n : CODE_REGION.address);
 }
@@ -184,6 +185,14 @@ function chooseStack(draft: Draft): bigint {
     const linear = chooseLinear(draft.random, 32, 8, draft.form.mode === 64);
     if (isFree(linear)) return linear + BigInt(draft.random.pick([0, 0, 8, 32]));
   }
+}
+
+/** True for an area of XSAVE's that 16-bit addresses wrap in: what comes first then is anyone's. */
+function wraps(draft: Draft, linear: bigint): boolean {
+  const { row, addrSize, segment } = draft.instruction;
+  const area = AREAS[row.mnemonic];
+  if (area !== 576 || addrSize !== 2) return false;
+  return linear - segmentBase(draft, segment) + BigInt(area) > 0x1_0000n;
 }
 
 /** Bytes that the ModRM operand reaches over, and the alignment that it must have. */
@@ -208,7 +217,7 @@ function placeOperand(draft: Draft, style: ValueStyle): boolean {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     aimOperand(draft, chooseLinear(random, bytes, alignment, long));
     const linear = operandLinear(draft, draft.instruction);
-    if (!isFree(linear) || !isFree(linear + BigInt(bytes))) continue;
+    if (!isFree(linear) || !isFree(linear + BigInt(bytes)) || wraps(draft, linear)) continue;
     if (random.percent(75)) draft.patch(linear, styledBytes(random, style, bytes));
     return true;
   }

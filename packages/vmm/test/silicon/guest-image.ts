@@ -8,7 +8,15 @@
 
 import { readFileSync } from 'node:fs';
 import { compileOnce } from './compile.ts';
-import { CODE_REGION, DATA_REGIONS, type Region, SEGMENT_BASE, SEGMENT_LIMIT } from './layout.ts';
+import {
+  CODE_REGION,
+  CODE16_LIMIT,
+  DATA_REGIONS,
+  DOWN_LIMIT,
+  type Region,
+  SEGMENT_BASE,
+  SEGMENT_LIMIT,
+} from './layout.ts';
 
 /** Bytes of guest-physical memory: what one large page maps for the kernel. */
 export const MEMORY_BYTES = 0x20_0000;
@@ -71,7 +79,7 @@ export const KERNEL_ENTRY: bigint = KERNEL_BASE + BigInt(Physical.kernel + STUBS
 
 /** Limits of the tables, as LGDT and LIDT take them. */
 export const GDT_LIMIT = 16 * 8 - 1;
-export const LDT_LIMIT = 4 * 8 - 1;
+export const LDT_LIMIT = 7 * 8 - 1;
 export const IDT_LIMIT: number = STUBS * 16 - 1;
 export const TSS_LIMIT = 0x67;
 
@@ -192,10 +200,13 @@ export class GuestImage {
   /** The runner's LDT: what modify_ldt makes has AVL set and counts as accessed. */
   private writeLdt(): void {
     const code = Number(CODE_REGION.address);
-    this.descriptor(Physical.ldt, code, 0xffff, 0xfb, 0x1);
+    this.descriptor(Physical.ldt, code, CODE16_LIMIT, 0xfb, 0x1);
     this.descriptor(Physical.ldt + 8, SEGMENT_BASE, 0xffff, 0xf3, 0x1);
     this.descriptor(Physical.ldt + 16, SEGMENT_BASE, 0xfffff, 0xf3, 0xd);
     this.descriptor(Physical.ldt + 24, SEGMENT_BASE, SEGMENT_LIMIT, 0xf3, 0x5);
+    this.descriptor(Physical.ldt + 32, SEGMENT_BASE, DOWN_LIMIT, 0xf7, 0x5);
+    this.descriptor(Physical.ldt + 40, SEGMENT_BASE, DOWN_LIMIT, 0xf7, 0x1);
+    this.descriptor(Physical.ldt + 48, SEGMENT_BASE, 0xffff, 0xf1, 0x5);
   }
 
   /** Interrupt gates to the stubs; user mode may call INT3's and INTO's. */

@@ -31,7 +31,12 @@ export const SEGMENT_BASE = 0x1001_0000;
 /** Limit of {@link Selector.limited}, the offset of its last byte. */
 export const SEGMENT_LIMIT = 0x0fff;
 
-/** The selectors of the vectors: Linux's own, and four of the runner's LDT. */
+/** Limit of {@link Selector.down} and {@link Selector.down16}: they begin behind it. */
+export const DOWN_LIMIT = 0x07ff;
+/** Limit of 16-bit code, short of the region's end, where code then is #GP and not #PF. */
+export const CODE16_LIMIT: number = CODE_REGION.length - 14;
+
+/** The selectors of the vectors: Linux's own, and seven of the runner's LDT. */
 export const Selector = {
   /** A null selector: any use of it in 16- or 32-bit mode is #GP. */
   null: 0,
@@ -41,7 +46,7 @@ export const Selector = {
   flat: 0x2b,
   /** 64-bit code. */
   code64: 0x33,
-  /** LDT 0: 16-bit code, based at the code region, 64 KiB. */
+  /** LDT 0: 16-bit code, based at the code region, limit {@link CODE16_LIMIT}. */
   code16: 0x07,
   /** LDT 1: 16-bit data (a 16-bit stack), based at {@link SEGMENT_BASE}, 64 KiB. */
   stack16: 0x0f,
@@ -49,6 +54,12 @@ export const Selector = {
   based: 0x17,
   /** LDT 3: 32-bit data, based at {@link SEGMENT_BASE}, limit {@link SEGMENT_LIMIT}. */
   limited: 0x1f,
+  /** LDT 4: 32-bit data, based at {@link SEGMENT_BASE}, expanding down to {@link DOWN_LIMIT}. */
+  down: 0x27,
+  /** LDT 5: the same with 16 bits, as data and as a stack. */
+  down16: 0x2f,
+  /** LDT 6: 32-bit data that cannot be written, based at {@link SEGMENT_BASE}, 64 KiB. */
+  fixed: 0x37,
 } as const;
 
 /**

@@ -56,10 +56,13 @@
 #define CS_16 LDT_SELECTOR(LDT_CODE16)
 
 #define LDT_SELECTOR(entry) ((entry) << 3 | 7u)
-#define LDT_CODE16 0u  /* 16-bit code, 64 KiB from the start of the code region */
+#define LDT_CODE16 0u  /* 16-bit code from the start of the code region, limit code16_limit */
 #define LDT_STACK16 1u /* 16-bit data (B = 0), 64 KiB from the header's segment_base */
 #define LDT_BASED 2u   /* 32-bit data, 4 GiB from segment_base */
 #define LDT_LIMITED 3u /* 32-bit data, from segment_base, limit segment_limit */
+#define LDT_DOWN 4u    /* 32-bit data that expands down to down_limit */
+#define LDT_DOWN16 5u  /* 16-bit data that expands down to down_limit */
+#define LDT_FIXED 6u   /* 32-bit data that cannot be written, 64 KiB from segment_base */
 
 #define FLAGS_TF 0x100u
 #define UC_STRICT_RESTORE_SS_BITS 6u /* UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS of asm/ucontext.h */
@@ -84,7 +87,8 @@ struct file_header {
     uint64_t code_address;
     uint32_t code_length;
     uint32_t segment_base, segment_limit;
-    uint32_t reserved[7];
+    uint32_t code16_limit, down_limit;
+    uint32_t reserved[5];
 };
 
 struct vector {
@@ -443,7 +447,7 @@ static int set_ldt(struct user_desc desc) {
 static void make_segments(void) {
     int failed = set_ldt((struct user_desc){.entry_number = LDT_CODE16,
                                             .base_addr = (uint32_t)header->code_address,
-                                            .limit = 0xffff,
+                                            .limit = header->code16_limit,
                                             .contents = MODIFY_LDT_CONTENTS_CODE});
     failed |= set_ldt((struct user_desc){
         .entry_number = LDT_STACK16, .base_addr = header->segment_base, .limit = 0xffff});
@@ -455,6 +459,20 @@ static void make_segments(void) {
     failed |= set_ldt((struct user_desc){.entry_number = LDT_LIMITED,
                                          .base_addr = header->segment_base,
                                          .limit = header->segment_limit,
+                                         .seg_32bit = 1});
+    failed |= set_ldt((struct user_desc){.entry_number = LDT_DOWN,
+                                         .base_addr = header->segment_base,
+                                         .limit = header->down_limit,
+                                         .contents = MODIFY_LDT_CONTENTS_STACK,
+                                         .seg_32bit = 1});
+    failed |= set_ldt((struct user_desc){.entry_number = LDT_DOWN16,
+                                         .base_addr = header->segment_base,
+                                         .limit = header->down_limit,
+                                         .contents = MODIFY_LDT_CONTENTS_STACK});
+    failed |= set_ldt((struct user_desc){.entry_number = LDT_FIXED,
+                                         .base_addr = header->segment_base,
+                                         .limit = 0xffff,
+                                         .read_exec_only = 1,
                                          .seg_32bit = 1});
     if (failed == 0) capabilities |= CAN_RUN_COMPATIBILITY;
     if (getauxval(AT_HWCAP2) & AT_HWCAP2_FSGSBASE) capabilities |= CAN_FSGSBASE;

@@ -43,7 +43,8 @@ const ES = 0;
 const SELECTORS: readonly number[] = [
   0, 1, 3, 0x10, 0x18, 0x28, 0x2a,
   Selector.code32, Selector.flat, Selector.flat, Selector.code64, Selector.code16,
-  Selector.stack16, Selector.based, Selector.based, Selector.limited, 0x15, 0x27, 0x1000, 0xfff8,
+  Selector.stack16, Selector.based, Selector.based, Selector.limited, Selector.down,
+  Selector.down16, Selector.fixed, 0x15, 0x3f, 0x1000, 0xfff8,
 ]; // biome-ignore format: grouped
 
 const wide = (draft: Draft): boolean => draft.form.mode === 64;
