@@ -2,8 +2,8 @@
 // says.
 //
 // The guest's monitor enters `program`, 16-bit code in segment 0x1000 that is linked at 0x10000,
-// with its stack in segment 0x3000, by IRET. The I/O bitmap of the TSS at 0x3a000 allows the ports of
-// reports only.
+// with its stack in segment 0x3000, by IRET. The I/O bitmap of the TSS at 0x3a000 allows the ports
+// of reports only.
 
 import { testGuest } from '../../test/guest-engines.ts';
 import type { Guest } from '../../test/guest-program.ts';
