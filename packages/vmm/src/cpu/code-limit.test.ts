@@ -114,6 +114,26 @@ for (const engine of guestEngines) {
     expect(reports({ limit: 0x41, code, wide: false })).toEqual([0x900d]);
   });
 
+  test(name('EIP wraps at 4 GiB, between instructions and in one, where the limit allows'), () => {
+    const wrapping = (code: string, step = ''): number[] =>
+      run(engine, {
+        base: 0x31ff8,
+        limit: 0xfffff,
+        code: `nop\nnop\nnop\nnop\nnop\nnop\n${code}`,
+        main: `mov dword ptr [0x30020], 0x2000ffff
+          mov dword ptr [0x30024], 0x00cf9b03
+          ${step}
+          call 0x20:0xfffffff8
+          mov eax, ebx
+          report`,
+      });
+    const stepping = 'mov eax, 0x10001\nmov dr7, eax';
+    for (const step of ['', stepping]) {
+      expect(wrapping('inc ebx\ninc ebx\ninc ebx\nretf', step)).toEqual([3, 0x900d]);
+      expect(wrapping('mov ebx, 0x12345678\nretf', step)).toEqual([0x12345678, 0x900d]);
+    }
+  });
+
   test(name('single steps find the limit too'), () => {
     const guest = { limit: 2, code: 'inc ebx\ninc ebx\ninc ebx\nretf' };
     const main = `mov eax, 0x31000

@@ -282,6 +282,7 @@ export class FlowBuilder {
       const mode = f.let(i32.load(cpu, S.codeMode));
       const linear = this.linearRip(f, cpu, mode);
       f.if(i32.ne(mode, c32(8)), () => {
+        f.store64(cpu, i64.load32_u(cpu, S.rip), S.rip);
         f.if(i64.gt_u(i64.load(cpu, S.rip), codeLimit(cpu)), () => {
           setFault(f, cpu, c32(VECTOR.GP));
           f.returnCall(this.raise, cpu);
@@ -459,14 +460,23 @@ export class FlowBuilder {
         this.crossing(f, cpu, record, fetchPage, host),
       ),
       leavePage: define('leavePage', (f, cpu, record) => {
-        f.store64(cpu, ripOf(cpu, record), S.rip);
+        this.storeRip(f, cpu, ripOf(cpu, record));
         this.enterWithin(f, cpu);
       }),
       stop: define('stop', (f, cpu, record) => {
-        f.store64(cpu, ripOf(cpu, record), S.rip);
+        this.storeRip(f, cpu, ripOf(cpu, record));
         f.store32(cpu, c32(EXIT.none), S.exit);
       }),
     };
+  }
+
+  /** S.rip = `rip`, which execution has reached; EIP wraps at 4 GiB, if CS reaches that far. */
+  private storeRip(f: FunctionBuilder, cpu: I32, rip: I64): void {
+    const reached = f.let(rip);
+    f.if(i32.ne(i32.load(cpu, S.codeMode), c32(8)), () => {
+      f.set(reached, i64.and(reached, c64(0xffffffff)));
+    });
+    f.store64(cpu, reached, S.rip);
   }
 
   /** Goes on at S.rip, which execution has reached without a jump: it may be beyond CS. */
@@ -481,7 +491,7 @@ export class FlowBuilder {
 
   /** Raises #GP(0) at `record` if `rip`, of a byte of its instruction, is beyond CS. */
   private checkLimit(f: FunctionBuilder, cpu: I32, record: I32, rip: I64): void {
-    f.if(i64.gt_u(rip, codeLimit(cpu)), () => {
+    f.if(i64.gt_u(i64.and(rip, c64(0xffffffff)), codeLimit(cpu)), () => {
       setFault(f, cpu, c32(VECTOR.GP));
       f.returnCall(this.faultAt, cpu, record);
     });

@@ -206,7 +206,7 @@ export class Stepper {
     const mode = this.get32(S.codeMode) as 2 | 4 | 8;
     const rip = this.view.getBigUint64(this.base + S.rip, true);
     const linear = this.linearRip();
-    if (mode !== 8 && Number(rip) > this.codeLimit()) return this.protectionFault();
+    if (mode !== 8 && !this.isWithin(rip, 0)) return this.protectionFault();
     const code = cpu.fetchPage(this.base, linear);
     if (code === 0) return false;
     const offset = Number(linear & 0xfffn);
@@ -222,8 +222,9 @@ export class Stepper {
     );
     this.set32(S.codePage, code);
     if (this.cache.lengthAt(this.stepBytes, head, mode) === 0) {
-      if (mode !== 8 && Number(rip) + head > this.codeLimit()) return this.protectionFault();
-      const next = cpu.fetchPage(this.base, linear + BigInt(head));
+      if (mode !== 8 && !this.isWithin(rip, head)) return this.protectionFault();
+      const behind = linear + BigInt(head);
+      const next = cpu.fetchPage(this.base, mode === 8 ? behind : behind & 0xffffffffn);
       if (next === 0) return false;
       // To make room for the second page, all code may have been dropped, the first page's too.
       if (this.get32(S.codePage) === 0) return this.prepare();
@@ -231,13 +232,15 @@ export class Stepper {
       this.stepBytes.set(bytes.subarray(second, second + 16 - head), head);
     }
     const length = mode === 8 ? 1 : this.cache.lengthAt(this.stepBytes, 16, mode);
-    if (mode !== 8 && Number(rip) + length - 1 > this.codeLimit()) return this.protectionFault();
+    if (mode !== 8 && !this.isWithin(rip, length - 1)) return this.protectionFault();
     this.cache.fillPair(this.base + S.stepRecords, this.stepBytes, 0, offset, mode, this.stop);
     return true;
   }
 
-  private codeLimit(): number {
-    return this.get32(segmentCache(CS) + SEGMENT_LIMIT) >>> 0;
+  /** Outside 64-bit code: whether the byte at `rip` + `bytes` is in CS. EIP wraps at 4 GiB. */
+  private isWithin(rip: bigint, bytes: number): boolean {
+    const limit = this.get32(segmentCache(CS) + SEGMENT_LIMIT) >>> 0;
+    return (Number(rip) + bytes) % 2 ** 32 <= limit;
   }
 
   /** Sets #GP(0), which the caller has raised. */
