@@ -210,13 +210,13 @@ export const S = {
    * i64: the linear address behind the last byte of CS, outside 64-bit code, if that is within a
    * page; else 0. Code of that page is decoded up to there.
    */
-  codeBound: 0xce8,
+  codeBound: 0xd80,
   /** i32 × 32: exceptions raised, by vector. */
   exceptionCounts: 0xd00,
   /** i32: entries of a block that make it worth compiling. */
   heatLimit: 0xce4,
   /** i32: instructions that compiled code has retired in this slice. */
-  compiled: 0xce8,
+  compiled: 0xcfc,
   /**
    * i32: counts changes of decoded code and of the mapping of memory, by twos; bit 0 is set in user
    * mode. Where it has not changed, an address leads to the same code.
