@@ -1,0 +1,65 @@
+// Segments that came before their time, until what is missing comes. They are copied, kept in order
+// without overlaps, and lie within the receive window, which bounds their bytes; their number is
+// bounded too, as small ones cost more than their bytes.
+
+import { advance, distance } from './segment.ts';
+
+/** More pieces than this are dropped; the sender sends them again. */
+const PIECES_MAX = 256;
+
+interface Piece {
+  readonly sequence: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The pieces beyond a gap. */
+export class Reassembly {
+  private readonly pieces: Piece[] = [];
+
+  get isEmpty(): boolean {
+    return this.pieces.length === 0;
+  }
+
+  /** Keeps a copy of what is new in `bytes`. */
+  insert(sequence: number, bytes: Uint8Array): void {
+    let start = sequence;
+    let left = bytes;
+    let index = 0;
+    while (left.length > 0 && this.pieces.length < PIECES_MAX) {
+      const piece = this.pieces[index];
+      if (piece === undefined) {
+        this.pieces.push({ sequence: start, bytes: left.slice() });
+        return;
+      }
+      const end = advance(piece.sequence, piece.bytes.length);
+      const gap = distance(piece.sequence, start);
+      if (gap > 0) {
+        const part = left.slice(0, gap);
+        this.pieces.splice(index++, 0, { sequence: start, bytes: part });
+        start = advance(start, part.length);
+        left = left.subarray(part.length);
+      }
+      const covered = Math.min(left.length, Math.max(0, distance(end, start)));
+      start = advance(start, covered);
+      left = left.subarray(covered);
+      index++;
+    }
+  }
+
+  /** Takes the bytes that follow on `sequence`, if they are there. */
+  take(sequence: number): Uint8Array | undefined {
+    while (this.pieces.length > 0) {
+      const { sequence: start, bytes } = this.pieces[0];
+      const ahead = distance(sequence, start);
+      if (ahead < 0) return undefined;
+      this.pieces.shift();
+      if (ahead < bytes.length) return bytes.subarray(ahead);
+    }
+    return undefined;
+  }
+
+  /** Drops all. */
+  clear(): void {
+    this.pieces.length = 0;
+  }
+}
