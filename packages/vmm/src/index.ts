@@ -23,7 +23,7 @@ export type {
   RegionService,
 } from './cpu/jit/region-factory.ts';
 export type { BlockBackend } from './devices/block-backend.ts';
-export type { NetBackend } from './devices/net-backend.ts';
+export type { NetBackend, NetReceiver } from './devices/net-backend.ts';
 export type { SerialPeer } from './devices/ns8250.ts';
 export type {
   QueueConfig,
@@ -46,6 +46,26 @@ export type {
 export { Machine } from './machine/machine.ts';
 export type { GapStatistics } from './machine/run-gaps.ts';
 export { GAP_CLASSES_MS } from './machine/run-gaps.ts';
+export type { Endpoint, IpAddress, Prefix } from './net/address.ts';
+export { formatIp, parseIp, parsePrefix } from './net/address.ts';
+export type { GatewayOptions } from './net/gateway.ts';
+export { Gateway } from './net/gateway.ts';
+export type {
+  DatagramEvents,
+  DatagramListener,
+  DatagramSocket,
+  HostNetwork,
+  HostStream,
+  NetworkFailure,
+  StreamEvents,
+} from './net/host-network.ts';
+export type { LocalInterface } from './net/local-interface.ts';
+export { LOCAL_PREFIX, LOCAL_PREFIX_LENGTH, localInterface } from './net/local-interface.ts';
+export type { Policy } from './net/policy.ts';
+export { defaultPolicy } from './net/policy.ts';
+export type { SwitchOptions } from './net/switch.ts';
+export { Switch, SwitchPort } from './net/switch.ts';
+export type { Alarm } from './net/timers.ts';
 export type { VmmOptions } from './vmm/device.ts';
 export { openVmm, VmmDevice } from './vmm/device.ts';
 export type { Engine } from './vmm/engine.ts';
