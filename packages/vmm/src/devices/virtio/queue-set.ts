@@ -58,6 +58,12 @@ export class QueueSet {
     if (this.queues[index]?.give(chain, length) === true) this.events.queueInterrupt();
   }
 
+  /** Gives requests back that the driver is to see together, each with its number of bytes. */
+  giveAll(index: number, chains: readonly DescriptorChain[], lengths: readonly number[]): void {
+    if (this.broken) return;
+    if (this.queues[index]?.giveAll(chains, lengths) === true) this.events.queueInterrupt();
+  }
+
   /** A request makes no sense to the device: nothing more is done before a reset. */
   fail(reason: string): void {
     if (this.broken) return;

@@ -44,6 +44,17 @@ export function gather(segments: readonly Segment[]): Uint8Array<ArrayBuffer> {
   return all;
 }
 
+/** Copies as much of the segments as fits to the start of `to`; returns how much that was. */
+export function gatherInto(segments: readonly Segment[], to: Uint8Array): number {
+  let at = 0;
+  for (const { bytes } of segments) {
+    const part = Math.min(bytes.length, to.length - at);
+    to.set(part === bytes.length ? bytes : bytes.subarray(0, part), at);
+    at += part;
+  }
+  return at;
+}
+
 /** Copies `from` into the segments, as much as fits; returns how much that was. */
 export function scatter(segments: readonly Segment[], from: Uint8Array): number {
   let at = 0;

@@ -127,21 +127,37 @@ export class SplitQueue {
    * driver wants an interrupt for it.
    */
   give(chain: DescriptorChain, length: number): boolean {
+    this.putUsed(0, chain, length);
+    return this.publish(1);
+  }
+
+  /** Gives requests back that belong together: the driver sees all of them or none. */
+  giveAll(chains: readonly DescriptorChain[], lengths: readonly number[]): boolean {
+    for (let i = 0; i < chains.length; i++) this.putUsed(i, chains[i], lengths[i]);
+    return this.publish(chains.length);
+  }
+
+  private putUsed(ahead: number, chain: DescriptorChain, length: number): void {
     this.reportWritten(chain, length);
     const { view } = this.memory;
-    const element = 4 + (this.nextUsed & (this.size - 1)) * USED_ELEMENT_BYTES;
+    const element = 4 + ((this.nextUsed + ahead) & (this.size - 1)) * USED_ELEMENT_BYTES;
     view.setUint32(this.usedOffset + element, chain.head, true);
     view.setUint32(this.usedOffset + element + 4, length, true);
     this.memory.written(this.usedGpa + element, USED_ELEMENT_BYTES);
+  }
+
+  /** Shows the driver `count` more used elements; true when it wants an interrupt for them. */
+  private publish(count: number): boolean {
     const before = this.nextUsed;
-    this.nextUsed = (before + 1) & INDEX_MASK;
+    this.nextUsed = (before + count) & INDEX_MASK;
     Atomics.store(this.used, INDEX, this.nextUsed);
     this.memory.written(this.usedGpa + 2, 2);
     if (!this.eventIndex) {
       return (Atomics.load(this.available, FLAGS) & AVAIL_F_NO_INTERRUPT) === 0;
     }
     // Section 2.7.7.2: when the index passes the one the driver waits for.
-    return Atomics.load(this.available, RING + this.size) === before;
+    const event = Atomics.load(this.available, RING + this.size);
+    return ((event - before) & INDEX_MASK) < count;
   }
 
   private waiting(): number {

@@ -1,18 +1,28 @@
 // Virtio network device: virtio 1.2, section 5.1. A receive and a transmit queue, a MAC address,
-// and a link that is up while a network is attached. Not modelled: checksum and segmentation
-// offloads, merged receive buffers, several queue pairs, the control queue.
+// and a link that is up while a network is attached. Checksums and segmentation are left to the
+// network when it can do with unfinished frames, and receive buffers are merged. Not modelled:
+// several queue pairs, the control queue.
 
+import { assert } from '../../base/assert.ts';
 import type { GuestMemory } from '../../bus/guest-memory.ts';
-import type { NetBackend } from '../net-backend.ts';
+import type { NetBackend, NetReceiver } from '../net-backend.ts';
 import { QueueSet } from './queue-set.ts';
-import { gather, lengthOf, scatter, slice } from './segments.ts';
+import { gatherInto, lengthOf, scatter } from './segments.ts';
+import type { DescriptorChain } from './split-queue.ts';
+import type { QueueConfig, VirtioBackend, VirtioDevice, VirtioEvents } from './virtio-backend.ts';
 import {
-  type QueueConfig,
-  VIRTIO_F_VERSION_1,
-  type VirtioBackend,
-  type VirtioDevice,
-  type VirtioEvents,
-} from './virtio-backend.ts';
+  HEADER_NUM_BUFFERS,
+  headerBytesOf,
+  isChecksummed,
+  OFFLOADS,
+  VIRTIO_NET_F_GUEST_CSUM,
+  VIRTIO_NET_F_GUEST_TSO4,
+  VIRTIO_NET_F_GUEST_TSO6,
+  VIRTIO_NET_F_MAC,
+  VIRTIO_NET_F_MRG_RXBUF,
+  VIRTIO_NET_F_STATUS,
+  writeHeader,
+} from './virtio-net-header.ts';
 
 const DEVICE_ID = 1;
 const CLASS_SYSTEM_MISC = 0x088000;
@@ -20,15 +30,9 @@ const QUEUE_SIZE = 256;
 const RECEIVE = 0;
 const TRANSMIT = 1;
 
-/** Feature bits, section 5.1.3. */
-export const VIRTIO_NET_F_MAC: bigint = 1n << 5n;
-export const VIRTIO_NET_F_STATUS: bigint = 1n << 16n;
-
-/** The header before each frame; the legacy one lacks num_buffers (5.1.6). */
-const HEADER_BYTES = 12;
-const HEADER_BYTES_LEGACY = 10;
-const HEADER_NUM_BUFFERS = 10;
 const FRAME_BYTES_MIN = 14;
+/** The largest IP packet in a frame, and the longest header before it. */
+const MESSAGE_BYTES_MAX = 12 + 14 + 65535;
 
 const CONFIG_BYTES = 8;
 const CONFIG_STATUS = 6;
@@ -36,15 +40,27 @@ const STATUS_LINK_UP = 1;
 
 /** Frames that wait for the driver to give buffers; more are dropped, as a card's FIFO would. */
 const WAITING_FRAMES_MAX = 64;
+/** So many frames are a batch: the network may then answer what came so far. */
+const BATCH_FRAMES = 64;
+/** So many waiting, the network is told to hold back what can wait. */
+const WAITING_FRAMES_FULL = 16;
 
 /** The backend of a network device; attach a network to raise its link. */
-export class VirtioNetBackend implements VirtioBackend {
+export class VirtioNetBackend implements VirtioBackend, NetReceiver {
   readonly busy = false;
   private readonly queues: QueueSet;
-  private headerBytes = HEADER_BYTES;
+  private headerBytes = 0;
+  private features = 0n;
   private active = false;
   private network: NetBackend | undefined;
+  /** A message from the guest, and one to it, which may be the answer to the other. */
+  private readonly outgoing = new Uint8Array(MESSAGE_BYTES_MAX);
+  private readonly message = new Uint8Array(MESSAGE_BYTES_MAX);
+  /** Messages, header first, for which there was no buffer. */
   private waiting: Uint8Array[] = [];
+  /** Buffers taken from the driver, not enough for the first message yet. */
+  private held: DescriptorChain[] = [];
+  private heldBytes = 0;
   private dropped = 0;
 
   constructor(memory: GuestMemory) {
@@ -56,13 +72,26 @@ export class VirtioNetBackend implements VirtioBackend {
     return this.dropped;
   }
 
-  /** Plugs the cable into `network`, or pulls it out when undefined. */
+  /** Whether the network can do with unfinished frames. */
+  get offloads(): boolean {
+    return this.network?.offloads === true;
+  }
+
+  /**
+   * Plugs the cable into `network`, or pulls it out when undefined. The network that is there
+   * when the machine is built decides on offloads; another must be of the same kind.
+   */
   attach(network: NetBackend | undefined): void {
-    this.network?.onReceive(undefined);
+    const isPlain = (this.features & OFFLOADS) === 0n;
+    assert(
+      isPlain || network?.offloads !== false,
+      'the network cannot do what the guest relies on',
+    );
+    this.network?.attach(undefined);
     this.network = network;
-    network?.onReceive((frame) => this.receive(frame));
     if (network === undefined) this.waiting = [];
     this.queues.events.configChanged(CONFIG_STATUS, this.linkStatus());
+    network?.attach(this);
   }
 
   /** The status field of the configuration (5.1.4), as bytes. */
@@ -75,8 +104,8 @@ export class VirtioNetBackend implements VirtioBackend {
   }
 
   activate(queues: readonly QueueConfig[], features: bigint): void {
-    const modern = (features & VIRTIO_F_VERSION_1) !== 0n;
-    this.headerBytes = modern ? HEADER_BYTES : HEADER_BYTES_LEGACY;
+    this.headerBytes = headerBytesOf(features);
+    this.features = features;
     this.active = true;
     this.queues.open(queues, features);
   }
@@ -88,55 +117,103 @@ export class VirtioNetBackend implements VirtioBackend {
 
   reset(): void {
     this.active = false;
+    this.features = 0n;
     this.waiting = [];
+    this.held = [];
+    this.heldBytes = 0;
     this.queues.close();
     this.queues.events.quiesced();
   }
 
+  /** Buffers that are held have not been used: they are taken again after a restore. */
   positions(): number[] {
-    return this.queues.positions();
-  }
-
-  private transmit(): void {
-    for (;;) {
-      const chain = this.queues.take(TRANSMIT);
-      if (chain === undefined) return;
-      if (lengthOf(chain.readable) < this.headerBytes) {
-        this.queues.fail('a frame to send has no header');
-        return;
-      }
-      const frame = gather(slice(chain.readable, this.headerBytes, Infinity));
-      this.queues.give(TRANSMIT, chain, 0);
-      if (frame.length >= FRAME_BYTES_MIN) this.network?.send(frame);
+    const positions = this.queues.positions();
+    if (positions.length > RECEIVE) {
+      positions[RECEIVE] = (positions[RECEIVE] - this.held.length) & 0xffff;
     }
+    return positions;
   }
 
-  private receive(frame: Uint8Array): void {
-    if (!this.active || this.waiting.length === WAITING_FRAMES_MAX) {
+  get full(): boolean {
+    return this.waiting.length >= WAITING_FRAMES_FULL;
+  }
+
+  takesLargeFrames(version: number): boolean {
+    const needed = version === 4 ? VIRTIO_NET_F_GUEST_TSO4 : VIRTIO_NET_F_GUEST_TSO6;
+    return (this.features & needed) !== 0n;
+  }
+
+  receive(frame: Uint8Array, segmentBytes: number): void {
+    const { headerBytes, message } = this;
+    const length = headerBytes + frame.length;
+    if (!this.active || this.waiting.length >= WAITING_FRAMES_MAX || length > message.length) {
       this.dropped++;
       return;
     }
-    this.waiting.push(frame.slice());
-    this.deliver();
+    message.set(frame, headerBytes);
+    const isValid = this.offloads && (this.features & VIRTIO_NET_F_GUEST_CSUM) !== 0n;
+    writeHeader(message, headerBytes, frame.length, segmentBytes, isValid);
+    if (this.waiting.length > 0 || !this.place(message.subarray(0, length))) {
+      this.waiting.push(message.slice(0, length));
+    }
   }
 
-  /** Gives waiting frames to the driver's buffers, while there are any. */
-  private deliver(): void {
-    while (this.waiting.length > 0) {
-      const chain = this.queues.take(RECEIVE);
-      if (chain === undefined) return;
-      const frame = this.waiting.shift()!;
-      const length = this.headerBytes + frame.length;
-      if (lengthOf(chain.writable) < length) {
-        // Section 5.1.6.3.1 has drivers give room for any frame.
-        this.queues.fail(`a receive buffer is too small for ${length} bytes`);
-        return;
+  private transmit(): void {
+    const { outgoing, headerBytes } = this;
+    let sent = 0;
+    for (;;) {
+      const chain = this.queues.take(TRANSMIT);
+      if (chain === undefined) break;
+      const length = gatherInto(chain.readable, outgoing);
+      if (length < headerBytes) {
+        this.queues.fail('a frame to send has no header');
+        break;
       }
-      const message = new Uint8Array(length);
-      if (this.headerBytes === HEADER_BYTES) message[HEADER_NUM_BUFFERS] = 1;
-      message.set(frame, this.headerBytes);
-      this.queues.give(RECEIVE, chain, scatter(chain.writable, message));
+      this.queues.give(TRANSMIT, chain, 0);
+      if (length < headerBytes + FRAME_BYTES_MIN) continue;
+      this.network?.send(outgoing.subarray(headerBytes, length), isChecksummed(outgoing));
+      if (++sent % BATCH_FRAMES === 0) this.network?.flush();
     }
+    if (sent % BATCH_FRAMES !== 0) this.network?.flush();
+  }
+
+  /** Gives waiting messages to the driver's buffers, while there are any. */
+  private deliver(): void {
+    const wasFull = this.full;
+    while (this.waiting.length > 0 && this.place(this.waiting[0])) this.waiting.shift();
+    if (wasFull && this.waiting.length === 0) this.network?.resume();
+  }
+
+  /** Puts a message into the driver's buffers; false when there are not enough. */
+  private place(message: Uint8Array): boolean {
+    const merges = (this.features & VIRTIO_NET_F_MRG_RXBUF) !== 0n;
+    while (this.heldBytes < message.length) {
+      const chain = this.queues.take(RECEIVE);
+      if (chain === undefined) return false;
+      const bytes = lengthOf(chain.writable);
+      // Sections 5.1.6.3.1 and 5.1.6.3.2 have drivers give room for any frame, or for a header.
+      if (bytes < (merges ? this.headerBytes : message.length)) {
+        this.queues.fail(`a receive buffer is too small for ${message.length} bytes`);
+        return true;
+      }
+      this.held.push(chain);
+      this.heldBytes += bytes;
+    }
+    if (merges || this.headerBytes > HEADER_NUM_BUFFERS) {
+      message[HEADER_NUM_BUFFERS] = this.held.length;
+      message[HEADER_NUM_BUFFERS + 1] = this.held.length >> 8;
+    }
+    const lengths: number[] = [];
+    let at = 0;
+    for (const { writable } of this.held) {
+      const count = scatter(writable, message.subarray(at));
+      lengths.push(count);
+      at += count;
+    }
+    this.queues.giveAll(RECEIVE, this.held, lengths);
+    this.held = [];
+    this.heldBytes = 0;
+    return true;
   }
 }
 
@@ -145,11 +222,13 @@ export function virtioNet(name: string, mac: Uint8Array, backend: VirtioNetBacke
   const config = new Uint8Array(CONFIG_BYTES);
   config.set(mac.subarray(0, 6));
   config.set(backend.linkStatus(), CONFIG_STATUS);
+  // Without large frames there is nothing to merge buffers for.
+  const offloads = backend.offloads ? OFFLOADS | VIRTIO_NET_F_MRG_RXBUF : 0n;
   return {
     name,
     id: DEVICE_ID,
     classCode: CLASS_SYSTEM_MISC,
-    features: VIRTIO_NET_F_MAC | VIRTIO_NET_F_STATUS,
+    features: VIRTIO_NET_F_MAC | VIRTIO_NET_F_STATUS | offloads,
     queueSizes: [QUEUE_SIZE, QUEUE_SIZE],
     config,
     backend,

@@ -1,0 +1,94 @@
+// The header before each frame of a virtio network device: virtio 1.2, section 5.1.6. It tells what
+// work on the frame was left to the other side: finishing a checksum, cutting a large TCP segment.
+
+import { VIRTIO_F_VERSION_1 } from './virtio-backend.ts';
+
+/** Feature bits, section 5.1.3. */
+export const VIRTIO_NET_F_CSUM: bigint = 1n << 0n;
+export const VIRTIO_NET_F_GUEST_CSUM: bigint = 1n << 1n;
+export const VIRTIO_NET_F_MAC: bigint = 1n << 5n;
+export const VIRTIO_NET_F_GUEST_TSO4: bigint = 1n << 7n;
+export const VIRTIO_NET_F_GUEST_TSO6: bigint = 1n << 8n;
+export const VIRTIO_NET_F_HOST_TSO4: bigint = 1n << 11n;
+export const VIRTIO_NET_F_HOST_TSO6: bigint = 1n << 12n;
+export const VIRTIO_NET_F_MRG_RXBUF: bigint = 1n << 15n;
+export const VIRTIO_NET_F_STATUS: bigint = 1n << 16n;
+
+/** What a device offers whose network takes and gives unfinished frames. */
+export const OFFLOADS: bigint =
+  VIRTIO_NET_F_CSUM |
+  VIRTIO_NET_F_GUEST_CSUM |
+  VIRTIO_NET_F_GUEST_TSO4 |
+  VIRTIO_NET_F_GUEST_TSO6 |
+  VIRTIO_NET_F_HOST_TSO4 |
+  VIRTIO_NET_F_HOST_TSO6;
+
+const HEADER_BYTES = 12;
+/** The legacy header lacks num_buffers, unless buffers are merged. */
+const HEADER_BYTES_LEGACY = 10;
+
+/** Where in the header the number of buffers is. */
+export const HEADER_NUM_BUFFERS = 10;
+const FLAGS = 0;
+const GSO_TYPE = 1;
+const HEADER_LENGTH = 2;
+const GSO_SIZE = 4;
+const CHECKSUM_START = 6;
+const CHECKSUM_OFFSET = 8;
+
+const F_NEEDS_CSUM = 1;
+const F_DATA_VALID = 2;
+const GSO_TCPV4 = 1;
+const GSO_TCPV6 = 4;
+
+// As far as a frame must be understood to describe it.
+const ETHERNET_BYTES = 14;
+const IPV6_BYTES = 40;
+const TCP_CHECKSUM = 16;
+const TCP_DATA_OFFSET = 12;
+
+/** How long the header is with these features. */
+export function headerBytesOf(features: bigint): number {
+  const isLong = (features & (VIRTIO_F_VERSION_1 | VIRTIO_NET_F_MRG_RXBUF)) !== 0n;
+  return isLong ? HEADER_BYTES : HEADER_BYTES_LEGACY;
+}
+
+/** Whether a driver's header says that the checksum is there. */
+export function isChecksummed(message: Uint8Array): boolean {
+  return (message[FLAGS] & F_NEEDS_CSUM) === 0;
+}
+
+/**
+ * Writes the header for a frame which follows it at `headerBytes`. `segmentBytes` as in
+ * {@link NetReceiver.receive}; `isValid` tells that the checksum need not be looked at.
+ */
+export function writeHeader(
+  message: Uint8Array,
+  headerBytes: number,
+  frameBytes: number,
+  segmentBytes: number,
+  isValid: boolean,
+): void {
+  message.fill(0, 0, headerBytes);
+  if (segmentBytes === 0) {
+    if (isValid) message[FLAGS] = F_DATA_VALID;
+    return;
+  }
+  const ip = headerBytes + ETHERNET_BYTES;
+  const isV4 = message[ip] >> 4 === 4;
+  const tcp = ETHERNET_BYTES + (isV4 ? (message[ip] & 15) * 4 : IPV6_BYTES);
+  const headers = tcp + (message[headerBytes + tcp + TCP_DATA_OFFSET] >> 4) * 4;
+  message[FLAGS] = F_NEEDS_CSUM;
+  put16(message, CHECKSUM_START, tcp);
+  put16(message, CHECKSUM_OFFSET, TCP_CHECKSUM);
+  if (frameBytes - headers <= segmentBytes) return;
+  message[GSO_TYPE] = isV4 ? GSO_TCPV4 : GSO_TCPV6;
+  put16(message, HEADER_LENGTH, headers);
+  put16(message, GSO_SIZE, segmentBytes);
+}
+
+/** Little-endian, as the header is. */
+function put16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >> 8;
+}
