@@ -100,6 +100,7 @@ function makeInitramfs(busybox: Uint8Array, kernelFolder: string, diskMd5: strin
     file('init', source('init.sh'), 0o755),
     file('etc/inittab', source('inittab')),
     file('etc/session', source('session.sh'), 0o755),
+    file('etc/udhcpc.sh', source('udhcpc.sh'), 0o755),
     file('etc/profile', source('profile.sh')),
     file('etc/motd', source('motd')),
     file('etc/passwd', text('root::0:0:root:/root:/bin/sh\n')),

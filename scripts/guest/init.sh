@@ -19,6 +19,14 @@ done </etc/modules
 hostname guest
 ip link set lo up
 
+# With a cable in the network interface, its address comes by DHCP.
+configure_network() {
+	ip link set eth0 up
+	[ "$(cat /sys/class/net/eth0/carrier)" = 1 ] || return
+	udhcpc -i eth0 -q -n -s /etc/udhcpc.sh || echo 'init: no answer from DHCP'
+}
+[ ! -e /sys/class/net/eth0 ] || configure_network
+
 failed=
 fail() {
 	failed="${failed:+$failed, }$1"

@@ -17,6 +17,7 @@ import {
 } from 'vmm-node';
 import { DISKS_MAX, MEMORY_DEFAULT_BYTES, NAME_BYTES_MAX, VM_NAME_PATTERN } from './conf/limits.ts';
 import type { Option, Parsed } from './getopt.ts';
+import { parseNetwork } from './network-arguments.ts';
 import { scanScaled } from './scan-scaled.ts';
 
 /** The options of "vmctl run". */
@@ -27,9 +28,14 @@ export const RUN_OPTIONS: readonly Option[] = [
   { name: 'I', argument: 'initrd', choices: 'path' },
   { name: 'a', argument: 'cmdline' },
   { name: 'd', argument: 'disk', repeats: true, choices: 'path' },
+  { name: 'L' },
+  { name: 'p', argument: 'forward', repeats: true },
   { name: 'e', argument: 'engine', choices: ENGINES },
   { name: 't', argument: 'seconds' },
   { name: 'jit', argument: 'mode', choices: JIT_MODES },
+  { name: 'inet6' },
+  { name: 'host-loopback' },
+  { name: 'no-nat' },
   { name: 'exit-port' },
   { name: 'no-reboot' },
 ];
@@ -61,6 +67,7 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
   const timeoutMs = parseTimeout(value('t'));
   const memoryBytes = parseMemory(value('m'), warn);
   const disks = parseDisks(values('d'));
+  const network = parseNetwork(has, values('p'));
   const kernelPath = value('b');
   if (kernelPath === undefined) {
     throw new VmmError('EINVAL', 'There is no kernel to run: name one with -b.');
@@ -73,6 +80,7 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
     modules: readModules(value('I'), memoryBytes),
     commandLine: value('a') ?? COMMAND_LINE_DEFAULT,
     disks,
+    ...(network === undefined ? {} : { network }),
     engine,
     jit,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),

@@ -17,7 +17,7 @@ test('vmctl without a command, or with an unknown one, prints its usage', () => 
     expect(status).toBe(1);
     expect(stdout).toBe('');
     expect(stderr).toMatch(/^vmctl: (missing command|unknown argument: nonsense)\nusage: vmctl /);
-    expect(stderr).toContain('vmctl run [-v] [-m size] [-b kernel]');
+    expect(stderr).toContain('vmctl run [-vL] [-m size] [-b kernel]');
   }
 });
 

@@ -4,13 +4,16 @@ export { createImage } from './create-image.ts';
 export { openDisk } from './disk-image.ts';
 export { reasonOf } from './errors.ts';
 export { HostFile, openHostFile } from './host-file.ts';
+export { HostAlarm, NodeNetwork } from './host-network.ts';
 export type {
   CompilerStatistics,
   EngineName,
   RunConsole,
   RunDisk,
   RunEnd,
+  RunForward,
   RunModule,
+  RunNetwork,
   RunOptions,
   RunOutcome,
   RunStatistics,

@@ -1,7 +1,7 @@
 // What it takes to run one virtual machine in this process, and how such a run ends. The exit
 // statuses are those of vmctl(8), "run".
 
-import type { GapStatistics, ImageReference, JitMode, JitStatistics } from 'vmm';
+import type { Endpoint, GapStatistics, ImageReference, JitMode, JitStatistics } from 'vmm';
 
 /** A file loaded beside the kernel: Linux's initrd, or a Multiboot module. */
 export interface RunModule {
@@ -13,6 +13,24 @@ export interface RunModule {
 /** A disk: an image file or a block device. */
 export interface RunDisk extends ImageReference {
   readonly readOnly: boolean;
+}
+
+/** A port of the host's whose connections or datagrams are the guest's. */
+export interface RunForward {
+  readonly protocol: 'tcp' | 'udp';
+  /** Where the host listens. */
+  readonly at: Endpoint;
+  readonly guestPort: number;
+}
+
+/** A local interface: a network of the guest and a gateway (vmctl(8), "-L"). */
+export interface RunNetwork {
+  /** Whether the host's network is behind the gateway. */
+  readonly nat: boolean;
+  readonly inet6: boolean;
+  /** Whether the gateway's address is the host's loopback address. */
+  readonly hostLoopback: boolean;
+  readonly forwards: readonly RunForward[];
 }
 
 /** The far end of the machine's first serial port. */
@@ -47,6 +65,8 @@ export interface RunOptions {
   readonly modules: readonly RunModule[];
   readonly commandLine: string;
   readonly disks: readonly RunDisk[];
+  /** Without it the cable of the guest's network interface is unplugged. */
+  readonly network?: RunNetwork;
   readonly engine: EngineName;
   readonly jit: JitMode;
   /** Ends the run after this many milliseconds of real time. */

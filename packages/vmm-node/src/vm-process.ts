@@ -10,6 +10,7 @@ import {
 } from 'node:worker_threads';
 import {
   type Disk,
+  type Gateway,
   GuestRam,
   type MachineEnd,
   ramRanges,
@@ -22,6 +23,7 @@ import {
 import { type CompileLink, startCompiler } from './compile-service.ts';
 import { ConsolePump } from './console-pump.ts';
 import { openDisk } from './disk-image.ts';
+import { openLocalNetwork } from './local-network.ts';
 import type { RunEnd, RunOptions, RunOutcome, RunStatistics } from './run-options.ts';
 import {
   createLinkMemory,
@@ -62,12 +64,23 @@ type WorkerEnd =
  */
 export async function runVm(options: RunOptions): Promise<RunOutcome> {
   const memory = createVmMemory(options.memoryBytes);
+  const mac = interfaceMac(0);
   const disks = await openDisks(options);
+  let gateway: Gateway | undefined;
   try {
-    return await new VmProcess(options, memory, disks).run();
+    const { network, name } = options;
+    if (network !== undefined) gateway = await openLocalNetwork(network, mac, name);
+    return await new VmProcess(options, memory, disks, { mac, gateway }).run();
   } finally {
+    gateway?.close();
     await closeDisks(disks);
   }
+}
+
+/** A network interface, and what is plugged into it. */
+interface Interface {
+  readonly mac: Uint8Array;
+  readonly gateway: Gateway | undefined;
 }
 
 async function openDisks(options: RunOptions): Promise<Disk[]> {
@@ -102,7 +115,12 @@ class VmProcess {
   private overdue: NodeJS.Timeout | undefined;
   private settle: (end: WorkerEnd) => void = () => {};
 
-  constructor(options: RunOptions, memory: WebAssembly.Memory, disks: readonly Disk[]) {
+  constructor(
+    options: RunOptions,
+    memory: WebAssembly.Memory,
+    disks: readonly Disk[],
+    network: Interface,
+  ) {
     this.options = options;
     this.memory = memory;
     const last = ramRanges(options.memoryBytes).at(-1)!;
@@ -116,7 +134,7 @@ class VmProcess {
 
     const ram = new GuestRam(memory, options.memoryBytes);
     ram.watch((gpa, length) => this.link.writtenPages.add(gpa, length));
-    const nics = [networkInterface(ram, 0)];
+    const nics = [networkInterface(ram, network)];
     const blocks = disks.map((disk, index) =>
       virtioBlk(`vioblk${index}`, ram, disk, `disk${index}`),
     );
@@ -243,12 +261,16 @@ class VmProcess {
   }
 }
 
-/** A network interface that no network is plugged into. */
-function networkInterface(ram: GuestRam, index: number): VirtioDevice {
-  const random = crypto.getRandomValues(new Uint8Array(2));
-  const mac = new Uint8Array([...MAC_PREFIX, ...random]);
+function interfaceMac(index: number): Uint8Array {
+  const mac = new Uint8Array([...MAC_PREFIX, ...crypto.getRandomValues(new Uint8Array(2))]);
   mac[3] += index;
-  return virtioNet(`vio${index}`, mac, new VirtioNetBackend(ram));
+  return mac;
+}
+
+function networkInterface(ram: GuestRam, { mac, gateway }: Interface): VirtioDevice {
+  const backend = new VirtioNetBackend(ram);
+  if (gateway !== undefined) backend.attach(gateway);
+  return virtioNet('vio0', mac, backend);
 }
 
 function machineOutcome(end: MachineEnd, stopReason: StopReason | undefined): RunOutcome {

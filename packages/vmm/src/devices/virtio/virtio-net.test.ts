@@ -235,7 +235,7 @@ test('a small segment needs its checksum only, and a finished frame nothing', ()
   expect(driver.bytes(rooms[1]).slice(0, 12)).toEqual([2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
 });
 
-test('the network is asked for large frames only as agreed, and held back while frames wait', () => {
+test('a card takes large frames only as agreed, and is full while many frames wait', () => {
   const { driver, wire } = setUpOffloads(FEATURES | 2n | (1n << 7n));
   expect([4, 6].map((version) => wire.card!.takesLargeFrames(version))).toEqual([true, false]);
   for (let i = 0; i < 16; i++) {
