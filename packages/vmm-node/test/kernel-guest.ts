@@ -29,7 +29,7 @@ const QUEUED_BYTES_FULL = 1 << 20;
 export function cannotHaveKernelGuest(): string | undefined {
   if (process.platform !== 'linux') return 'needs Linux';
   if (process.getuid?.() !== 0) return 'needs root';
-  for (const tool of ['gcc', 'ip', 'curl', 'iperf3', 'ping']) {
+  for (const tool of ['gcc', 'ip', 'curl', 'dig', 'iperf3', 'ping', 'socat']) {
     if (spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0) return `needs ${tool}`;
   }
   const probe = `vmm-probe-${process.pid}`;

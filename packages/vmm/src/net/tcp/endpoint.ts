@@ -1,7 +1,8 @@
 // One end of a TCP connection: RFC 9293, with the checks of RFC 5961. The states of its figure 5
 // follow from the two halves (sender.ts, receiver.ts): in FIN-WAIT the own FIN is queued and the
 // peer's has not come, in CLOSE-WAIT it is the other way round. What it deliberately leaves out:
-// urgent data (read as ordinary bytes), simultaneous open, timestamps, selective acknowledgments.
+// urgent data (read as ordinary bytes), simultaneous open, timestamps, selective
+// acknowledgments of the peer's (its own are sent, which is most of their use).
 //
 // Nothing is sent while segments are taken in: the caller says with `flush` when a batch of them
 // has been, and one acknowledgment then does for all.
@@ -92,6 +93,7 @@ export class TcpEndpoint implements SegmentOutput {
   private closedFirst = false;
   private peerScale = 0;
   private scales = true;
+  private peerReadsSack = false;
   private challenge = false;
   private timeWaitNs = Infinity;
   private keepaliveNs = Infinity;
@@ -268,6 +270,7 @@ export class TcpEndpoint implements SegmentOutput {
   private takeSyn(segment: TcpSegment): void {
     this.receiver = new Receiver(segment.sequence, this.mss, this.capacity, this.user);
     this.scales = segment.windowScale >= 0;
+    this.peerReadsSack = segment.sackPermitted;
     this.peerScale = Math.min(Math.max(segment.windowScale, 0), WINDOW_SCALE_MAX);
     this.sender.setMss(Math.max(MSS_MIN, Math.min(segment.mss, this.mss)));
   }
@@ -332,6 +335,10 @@ export class TcpEndpoint implements SegmentOutput {
     const { header, receiver } = this;
     header.flags = flags;
     header.acknowledgment = (flags & ACK) !== 0 ? receiver!.next : 0;
+    header.sackBlocks.length = 0;
+    if (this.peerReadsSack && count === 0 && (flags & RST) === 0) {
+      receiver!.describeGaps(header.sackBlocks);
+    }
     const scale = (flags & SYN) !== 0 ? 0 : receiver?.scale;
     header.window = receiver === undefined ? this.firstWindow() : receiver.promiseWindow(scale);
     this.wire.transmit(header, this.sender.queue, offset, count);

@@ -2,10 +2,13 @@
 // without overlaps, and lie within the receive window, which bounds their bytes; their number is
 // bounded too, as small ones cost more than their bytes.
 
-import { advance, distance } from './segment.ts';
+import { advance, distance, SACK_BLOCKS_MAX } from './segment.ts';
 
-/** More pieces than this are dropped; the sender sends them again. */
-const PIECES_MAX = 256;
+/**
+ * A window's worth of full segments, and more. What is beyond is dropped; the sender sends it
+ * again.
+ */
+const PIECES_MAX = 1024;
 
 interface Piece {
   readonly sequence: number;
@@ -15,6 +18,8 @@ interface Piece {
 /** The pieces beyond a gap. */
 export class Reassembly {
   private readonly pieces: Piece[] = [];
+  /** Where the last insertion began. */
+  private latest = 0;
 
   get isEmpty(): boolean {
     return this.pieces.length === 0;
@@ -22,6 +27,7 @@ export class Reassembly {
 
   /** Keeps a copy of what is new in `bytes`. */
   insert(sequence: number, bytes: Uint8Array): void {
+    this.latest = sequence;
     let start = sequence;
     let left = bytes;
     let index = 0;
@@ -56,6 +62,25 @@ export class Reassembly {
       if (ahead < bytes.length) return bytes.subarray(ahead);
     }
     return undefined;
+  }
+
+  /**
+   * Puts the blocks of a selective acknowledgment into `blocks`: the one that grew last comes first
+   * (RFC 2018, section 4).
+   */
+  describe(blocks: number[]): void {
+    blocks.length = 0;
+    for (let index = 0; index < this.pieces.length; ) {
+      const start = this.pieces[index].sequence;
+      let end = start;
+      for (; this.pieces[index]?.sequence === end; index++) {
+        end = advance(end, this.pieces[index].bytes.length);
+      }
+      const grew = distance(this.latest, start) >= 0 && distance(this.latest, end) < 0;
+      if (grew) blocks.unshift(start, end);
+      else if (blocks.length < SACK_BLOCKS_MAX * 2) blocks.push(start, end);
+    }
+    blocks.length = Math.min(blocks.length, SACK_BLOCKS_MAX * 2);
   }
 
   /** Drops all. */

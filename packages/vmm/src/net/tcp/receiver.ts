@@ -104,6 +104,11 @@ export class Receiver {
     return !this.finished && gain >= Math.min(capacity / 2, 2 * this.mss);
   }
 
+  /** Says which bytes beyond a gap have come; see {@link Reassembly.describe}. */
+  describeGaps(blocks: number[]): void {
+    this.reassembly.describe(blocks);
+  }
+
   /** Drops what waits for its turn. */
   clear(): void {
     this.reassembly.clear();

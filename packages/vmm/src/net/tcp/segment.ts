@@ -1,6 +1,7 @@
 // TCP segments on the wire: RFC 9293, section 3.1; options: maximum segment size (3.7.1), window
-// scale (RFC 7323, section 2). Other options are skipped. Sequence numbers are unsigned here, and
-// compared by their distance, which is signed.
+// scale (RFC 7323, section 2), selective acknowledgment (RFC 2018), which is sent but not read.
+// Other options are skipped. Sequence numbers are unsigned here, and compared by their distance,
+// which is signed.
 
 import { get16, get32, put16, put32 } from '../bytes.ts';
 import { checksumOf, foldSum, sumWords } from '../checksum.ts';
@@ -8,8 +9,10 @@ import type { IpPacket } from '../ip-packet.ts';
 import { addressSum } from '../udp.ts';
 
 export const TCP_BYTES = 20;
-/** The header of a SYN: with maximum segment size, window scale, and padding. */
-export const TCP_SYN_BYTES = 28;
+/** The header of a SYN: with its three options, and padding. */
+export const TCP_SYN_BYTES = 32;
+/** What fits beside other options (RFC 2018, section 3). */
+export const SACK_BLOCKS_MAX = 3;
 
 export const FIN = 0x01;
 export const SYN = 0x02;
@@ -29,6 +32,8 @@ const OPTION_END = 0;
 const OPTION_NOP = 1;
 const OPTION_MSS = 2;
 const OPTION_WINDOW_SCALE = 3;
+const OPTION_SACK_PERMITTED = 4;
+const OPTION_SACK = 5;
 
 /** RFC 7323, section 2.3. */
 export const WINDOW_SCALE_MAX = 14;
@@ -58,6 +63,8 @@ export class TcpSegment {
   mss: number = MSS_DEFAULT;
   /** Of a SYN; -1 when it does not say. */
   windowScale = -1;
+  /** Of a SYN: whether its sender reads selective acknowledgments. */
+  sackPermitted = false;
   /** The payload is `frame` from `payload` to `end`. */
   frame: Uint8Array = new Uint8Array(0);
   payload = 0;
@@ -92,6 +99,7 @@ export function parseTcp(packet: IpPacket, checksummed: boolean, segment: TcpSeg
   segment.window = get16(frame, at + WINDOW);
   segment.mss = MSS_DEFAULT;
   segment.windowScale = -1;
+  segment.sackPermitted = false;
   segment.frame = frame;
   segment.payload = at + headerBytes;
   segment.end = end;
@@ -110,6 +118,7 @@ function parseOptions(segment: TcpSegment, start: number): void {
     const length = at + 1 < end ? frame[at + 1] : 0;
     if (length < 2 || at + length > end) return;
     if (frame[at] === OPTION_MSS && length === 4) segment.mss = get16(frame, at + 2);
+    if (frame[at] === OPTION_SACK_PERMITTED) segment.sackPermitted = true;
     if (frame[at] === OPTION_WINDOW_SCALE && length === 3) {
       segment.windowScale = Math.min(frame[at + 2], WINDOW_SCALE_MAX);
     }
@@ -128,11 +137,15 @@ export class TcpHeader {
   mss = 0;
   /** For a SYN: our scale, or -1 to offer none. */
   windowScale = -1;
+  /** For a segment without data: what has come beyond a gap, as pairs of sequence numbers. */
+  readonly sackBlocks: number[] = [];
 }
 
 /** How long the header for `fields` is. */
 export function tcpHeaderBytes(fields: TcpHeader): number {
-  return (fields.flags & SYN) !== 0 ? TCP_SYN_BYTES : TCP_BYTES;
+  if ((fields.flags & SYN) !== 0) return TCP_SYN_BYTES;
+  const { length } = fields.sackBlocks;
+  return length === 0 ? TCP_BYTES : TCP_BYTES + 4 + length * 4;
 }
 
 /** Writes a header, its checksum 0. */
@@ -152,11 +165,21 @@ export function writeTcp(
   put16(bytes, at + WINDOW, fields.window);
   put16(bytes, at + TCP_CHECKSUM, 0);
   put16(bytes, at + 18, 0);
-  if ((fields.flags & SYN) === 0) return;
-  put16(bytes, at + 20, 0x0204);
-  put16(bytes, at + 22, fields.mss);
+  if ((fields.flags & SYN) !== 0) writeSynOptions(bytes, at + TCP_BYTES, fields);
+  else if (fields.sackBlocks.length > 0) writeSack(bytes, at + TCP_BYTES, fields.sackBlocks);
+}
+
+function writeSynOptions(bytes: Uint8Array, at: number, fields: TcpHeader): void {
+  put16(bytes, at, (OPTION_MSS << 8) | 4);
+  put16(bytes, at + 2, fields.mss);
+  put32(bytes, at + 4, 0x0101_0002 | (OPTION_SACK_PERMITTED << 8));
   const scales = fields.windowScale >= 0;
-  put32(bytes, at + 24, scales ? 0x0103_0300 | fields.windowScale : 0x0101_0101);
+  put32(bytes, at + 8, scales ? 0x0103_0300 | fields.windowScale : 0x0101_0101);
+}
+
+function writeSack(bytes: Uint8Array, at: number, blocks: readonly number[]): void {
+  put32(bytes, at, 0x0101_0000 | (OPTION_SACK << 8) | (2 + blocks.length * 4));
+  for (let i = 0; i < blocks.length; i++) put32(bytes, at + 4 + i * 4, blocks[i]);
 }
 
 /** Fills in the checksum of `length` bytes; `pseudoSum` is of addresses and protocol. */
