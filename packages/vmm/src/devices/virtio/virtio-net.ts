@@ -61,6 +61,8 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
   /** Buffers taken from the driver, not enough for the first message yet. */
   private held: DescriptorChain[] = [];
   private heldBytes = 0;
+  /** The network may hold something back since the card was full. */
+  private wasFull = false;
   private dropped = 0;
 
   constructor(memory: GuestMemory) {
@@ -108,6 +110,8 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
     this.features = features;
     this.active = true;
     this.queues.open(queues, features);
+    // What waited when the driver reset the device is gone.
+    this.resumeNetwork();
   }
 
   kick(queue: number): void {
@@ -155,6 +159,7 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
     writeHeader(message, headerBytes, frame.length, segmentBytes, isValid);
     if (this.waiting.length > 0 || !this.place(message.subarray(0, length))) {
       this.waiting.push(message.slice(0, length));
+      if (this.full) this.wasFull = true;
     }
   }
 
@@ -179,9 +184,14 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
 
   /** Gives waiting messages to the driver's buffers, while there are any. */
   private deliver(): void {
-    const wasFull = this.full;
     while (this.waiting.length > 0 && this.place(this.waiting[0])) this.waiting.shift();
-    if (wasFull && this.waiting.length === 0) this.network?.resume();
+    if (this.waiting.length === 0) this.resumeNetwork();
+  }
+
+  private resumeNetwork(): void {
+    if (!this.wasFull) return;
+    this.wasFull = false;
+    this.network?.resume();
   }
 
   /** Puts a message into the driver's buffers; false when there are not enough. */
