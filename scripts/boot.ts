@@ -35,7 +35,7 @@ async function main(kernel: string | undefined): Promise<number> {
 async function interactive(guest: Guest, disk: string): Promise<number> {
   const { rows = 24, columns = 80 } = process.stdout;
   const size = `rows=${rows} columns=${columns}`;
-  const child = startVmctl(guest, disk, `${COMMAND_LINE} ${size}`, [], 'inherit');
+  const child = startVmctl(guest, disk, `${COMMAND_LINE} ${size}`, ['-L'], 'inherit');
   return new Promise((resolve) => child.once('exit', (status) => resolve(status ?? 1)));
 }
 
