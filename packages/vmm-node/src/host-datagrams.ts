@@ -73,7 +73,8 @@ export function bindDatagrams(
     socket.once('error', reject);
     socket.on('message', (bytes, { address, port }) => {
       const from = parseIp(address.split('%')[0]!);
-      if (!closed && from !== undefined) received({ address: from, port }, bytes);
+      // Port 0 is nobody's, and could not be answered.
+      if (!closed && from !== undefined && port !== 0) received({ address: from, port }, bytes);
     });
     socket.bind({ port: at.port, address: formatIp(at.address), exclusive: true }, () => {
       socket.off('error', reject);

@@ -87,11 +87,12 @@ export class NodeNetwork implements HostNetwork {
     const size = Math.min(payloadBytes, PING_BYTES_MAX);
     const family = address.length === 4 ? '-4' : '-6';
     const words = [family, '-n', '-q', '-c', '1', '-w', `${PING_SECONDS}`, '-s', `${size}`];
-    return new Promise((resolve) => {
+    return new Promise<boolean>((resolve) => {
       const child = spawn('ping', [...words, formatIp(address)], { stdio: 'ignore' });
       child.once('error', () => resolve(false));
       child.once('exit', (status) => resolve(status === 0));
-    });
+      // Some failures to start are thrown instead of told.
+    }).catch(() => false);
   }
 
   nameservers(): readonly Endpoint[] {

@@ -170,7 +170,7 @@ suite(title('a kernel'), () => {
     const server = await listening(createServer());
     const to = `TCP:${GATEWAY}:${portOf(server)}`;
     const accepted = once(server, 'connection') as Promise<[Socket]>;
-    const first = guest.start('socat', '-d', '-d', '-', to);
+    const first = guest.spawn('socat', '-d', '-d', '-', to);
     first.stdin!.write('x');
     const [socket] = await accepted;
     await once(socket, 'data');
@@ -180,7 +180,7 @@ suite(title('a kernel'), () => {
 
     const again = once(server, 'connection') as Promise<[Socket]>;
     // With a linger time of 0, the end of the process resets.
-    const second = guest.start('socat', '-u', '-', `${to},linger=0`);
+    const second = guest.spawn('socat', '-u', '-', `${to},linger=0`);
     second.stdin!.write('x');
     const [other] = await again;
     await once(other, 'data');
@@ -198,6 +198,8 @@ suite(title('a kernel'), () => {
       (await guest.run('socat', '-u', `TCP:${to},connect-timeout=5`, '-')).output;
     expect(await tell(`${GATEWAY}:${port}`)).toContain('Connection refused');
     expect(await tell('169.254.169.254:80')).toContain('No route to host');
+    const script = `echo x | socat -T 5 -t 5 - UDP:${GATEWAY}:${port}`;
+    expect((await guest.run('sh', '-c', script)).output).toContain('Connection refused');
   });
 
   test('neither loses data nor fills memory when the peer is slow, either way', async () => {
@@ -206,7 +208,7 @@ suite(title('a kernel'), () => {
     let most = 0;
     const server = await listening(
       createServer({ allowHalfOpen: true }, (socket) => {
-        socket.on('data', (bytes) => {
+        socket.on('data', (bytes: Buffer) => {
           received.update(bytes);
           socket.pause();
           setImmediate(() => setTimeout(() => socket.resume(), 1));
@@ -246,18 +248,18 @@ suite(title('a kernel'), () => {
     const address = new Uint8Array([127, 0, 0, 1]);
     await guest.gateway.forwardTcp({ address, port: 5299 }, 8000);
     await guest.gateway.forwardUdp({ address, port: 5299 }, 8000);
-    const tcp = guest.start('socat', '-d', '-d', 'TCP-LISTEN:8000,fork', 'EXEC:cat');
+    const tcp = guest.spawn('socat', '-d', '-d', 'TCP-LISTEN:8000,fork', 'EXEC:cat');
     await once(tcp.stderr!, 'data');
     const content = randomBytes(3 * MB);
     const echoed: Buffer[] = [];
     const socket = connect({ host: '127.0.0.1', port: 5299, allowHalfOpen: true });
-    socket.on('data', (bytes) => echoed.push(bytes));
+    socket.on('data', (bytes: Buffer) => echoed.push(bytes));
     socket.end(content);
     await once(socket, 'end');
     expect(sha256(Buffer.concat(echoed))).toBe(sha256(content));
     tcp.kill();
 
-    const udp = guest.start('socat', '-d', '-d', 'UDP-LISTEN:8000,fork', 'EXEC:cat');
+    const udp = guest.spawn('socat', '-d', '-d', 'UDP-LISTEN:8000,fork', 'EXEC:cat');
     await once(udp.stderr!, 'data');
     const peer = createSocket('udp4');
     const answer = once(peer, 'message');
@@ -381,7 +383,7 @@ suite(title('a kernel with resolvers'), () => {
     await once(udp, 'listening');
     const { port } = udp.address();
     const tcp = createServer((socket) => {
-      socket.once('data', (bytes) => {
+      socket.once('data', (bytes: Buffer) => {
         const answer = dnsAnswer(bytes.subarray(2));
         const length = Buffer.alloc(2);
         length.writeUInt16BE(answer.length);

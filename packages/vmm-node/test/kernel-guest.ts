@@ -127,7 +127,7 @@ export class KernelGuest implements NetReceiver {
 
   /** Runs a program in the namespace, to its end. */
   run(program: string, ...words: string[]): Promise<{ status: number | null; output: string }> {
-    const child = this.start(program, ...words);
+    const child = this.spawn(program, ...words);
     let output = '';
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.setEncoding('utf8');
@@ -141,7 +141,7 @@ export class KernelGuest implements NetReceiver {
   }
 
   /** Starts a program in the namespace. */
-  start(program: string, ...words: string[]): ChildProcess {
+  spawn(program: string, ...words: string[]): ChildProcess {
     const all = ['netns', 'exec', this.namespace, program, ...words];
     return spawn('ip', all, { stdio: ['pipe', 'pipe', 'pipe'] });
   }

@@ -124,6 +124,14 @@ test('the gateway’s ports are closed, unless they are to be the host’s loopb
   ]);
 });
 
+test('port 0 is closed everywhere', () => {
+  const bench = new Bench();
+  bench.udp('192.0.2.1', 0, 1000);
+  bench.syn('192.0.2.1', 0, 1000);
+  expect(bench.received()).toEqual(['icmp 3.3 from 192.0.2.1', 'tcp 20 from 192.0.2.1']);
+  expect(bench.host.destinations).toEqual([]);
+});
+
 test('without a host nothing is behind the gateway', () => {
   const bench = new Bench({ host: undefined });
   bench.udp('8.8.8.8', 53, 1000);

@@ -317,6 +317,8 @@ export class Gateway {
   /** Where a guest's packet goes on the host. */
   private routeOf(packet: IpPacket, port: number): Endpoint | Unreachable {
     const isV4 = packet.version === 4;
+    // Reserved (RFC 6335, section 6), and no host's sockets can connect to it.
+    if (port === 0) return 'port';
     if (!this.isOwn(packet)) {
       const address = packet.destinationAddress.slice();
       return this.policy(address) ? { address, port } : 'prohibited';

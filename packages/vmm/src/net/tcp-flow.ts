@@ -2,9 +2,9 @@
 // other, a FIN becomes a FIN, a reset a reset. Neither side may get ahead of the other by more than
 // a bounded number of bytes: the guest's by its receive window, the host's by not being read.
 
-import { ETHERNET_BYTES } from './ethernet.ts';
 import type { FlowKey } from './flow-table.ts';
 import type { HostStream, NetworkFailure, StreamEvents } from './host-network.ts';
+import { frameOf } from './ip-frame.ts';
 import type { IpOutput } from './ip-output.ts';
 import type { IpPacket } from './ip-packet.ts';
 import { type CloseReason, TcpEndpoint, type TcpUser } from './tcp/endpoint.ts';
@@ -68,7 +68,7 @@ export class TcpFlow implements TcpUser, StreamEvents, Timed {
 
   /** The guest wants this connection: `connect` asks the host for it. */
   open(packet: IpPacket, connect: (events: StreamEvents) => HostStream): void {
-    this.syn = packet.frame.slice(packet.start - ETHERNET_BYTES, packet.end);
+    this.syn = frameOf(packet);
     this.stream = connect(this);
   }
 

@@ -4,14 +4,12 @@
 import type { Entropy } from '../base/clock.ts';
 import type { Endpoint } from './address.ts';
 import { get32 } from './bytes.ts';
-import { ETHERNET_BYTES } from './ethernet.ts';
 import { type FlowKey, FlowTable, keyOf, makeKey } from './flow-table.ts';
 import type { HostNetwork, HostStream, NetworkFailure, StreamEvents } from './host-network.ts';
 import type { Unreachable } from './icmp.ts';
+import { parseFrame } from './ip-frame.ts';
 import { type IpOutput, makePath, PAYLOAD_AT, type Path, pathOf } from './ip-output.ts';
 import { IpPacket, PROTOCOL_TCP } from './ip-packet.ts';
-import { parseIpv4 } from './ipv4.ts';
-import { parseIpv6 } from './ipv6.ts';
 import {
   ACK,
   advance,
@@ -282,9 +280,4 @@ export class TcpNat implements FlowContext {
     sealTcp(output.buffer, PAYLOAD_AT, TCP_BYTES, path.sum + PROTOCOL_TCP);
     output.send(path, PROTOCOL_TCP, TCP_BYTES);
   }
-}
-
-function parseFrame(frame: Uint8Array, packet: IpPacket): boolean {
-  const parse = frame[ETHERNET_BYTES] >> 4 === 4 ? parseIpv4 : parseIpv6;
-  return parse(frame, ETHERNET_BYTES, packet);
 }

@@ -6,11 +6,13 @@
 
 import type { Endpoint } from './address.ts';
 import { get16 } from './bytes.ts';
+import { ETHERNET_BYTES, MTU_DEFAULT } from './ethernet.ts';
 import { type FlowKey, FlowTable, keyOf, makeKey } from './flow-table.ts';
 import type { DatagramSocket, HostNetwork, NetworkFailure } from './host-network.ts';
 import type { Unreachable } from './icmp.ts';
+import { frameOf, parseFrame } from './ip-frame.ts';
 import { type IpOutput, PAYLOAD_AT, type Path, pathOf } from './ip-output.ts';
-import { type IpPacket, PROTOCOL_UDP } from './ip-packet.ts';
+import { IpPacket, PROTOCOL_UDP } from './ip-packet.ts';
 import type { Timed, Timers } from './timers.ts';
 import { UDP_BYTES, writeUdp } from './udp.ts';
 
@@ -21,6 +23,8 @@ const TIMEOUT_NS = 180e9;
 /** As in most gateways for a question that nobody has answered yet. */
 const TIMEOUT_UNANSWERED_NS = 30e9;
 const EPHEMERAL_FIRST = 49152;
+/** Larger datagrams, of fragments, are not kept for an error message. */
+const FRAME_BYTES_MAX = ETHERNET_BYTES + MTU_DEFAULT;
 
 /** Sends a datagram to the guest; too large ones are dropped. */
 export function sendUdp(
@@ -47,6 +51,8 @@ class UdpFlow implements Timed {
   socket: DatagramSocket | undefined;
   deadlineNs = 0;
   isAnswered = false;
+  /** The frame of the first datagram, until it is answered: it is quoted when it was refused. */
+  first: Uint8Array | undefined;
   private readonly end: (flow: UdpFlow) => void;
 
   constructor(
@@ -154,7 +160,7 @@ export class UdpNat {
     const { frame, payload } = packet;
     const ports = [get16(frame, payload), get16(frame, payload + 2)];
     const flow = this.add(keyOf(packet), pathOf(packet), ports[0], ports[1]);
-    // What the first datagram's sender would be told; quoting its headers is enough.
+    if (packet.end <= FRAME_BYTES_MAX) flow.first = frameOf(packet);
     flow.socket = this.options.host.openUdp(to, {
       received: (bytes) => this.deliver(flow, bytes),
       failed: (reason) => this.failed(flow, reason),
@@ -174,12 +180,17 @@ export class UdpNat {
   private deliver(flow: UdpFlow, bytes: Uint8Array): void {
     if (flow.socket === undefined) return;
     flow.isAnswered = true;
+    flow.first = undefined;
     flow.used(this.options.timers.clock.now());
     sendUdp(this.options.output, flow.path, flow.peerPort, flow.guestPort, bytes);
   }
 
-  private failed(flow: UdpFlow, _reason: NetworkFailure): void {
+  private failed(flow: UdpFlow, reason: NetworkFailure): void {
+    const { first } = flow;
     this.end(flow);
+    const packet = new IpPacket();
+    if (first === undefined || !parseFrame(first, packet)) return;
+    this.options.unreachable(packet, reason === 'refused' ? 'port' : 'host');
   }
 
   private endOldest(): void {
