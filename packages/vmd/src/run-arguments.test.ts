@@ -32,7 +32,7 @@ test('runArguments() has defaults for everything but the kernel', () => {
     commandLine: 'console=ttyS0',
     disks: [],
     engine: 'soft',
-    jit: 'off',
+    jit: 'on',
     exitPort: false,
     noReboot: false,
     verbose: false,

@@ -20,6 +20,8 @@ import type { Option, Parsed } from './getopt.ts';
 import { parseNetwork } from './network-arguments.ts';
 import { scanScaled } from './scan-scaled.ts';
 
+const JIT_DEFAULT: JitMode = 'on';
+
 /** The options of "vmctl run". */
 export const RUN_OPTIONS: readonly Option[] = [
   { name: 'v' },
@@ -98,7 +100,7 @@ function parseName(word: string | undefined): string {
 }
 
 function parseJit(word: string | undefined): JitMode {
-  if (word === undefined) return JIT_MODES[0];
+  if (word === undefined) return JIT_DEFAULT;
   const mode = JIT_MODES.find((candidate) => candidate === word);
   if (mode !== undefined) return mode;
   throw new VmmError('EINVAL', `unknown mode: ${word} (--jit is one of: ${JIT_MODES.join(', ')})`);
