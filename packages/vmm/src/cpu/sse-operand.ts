@@ -92,7 +92,7 @@ function memoryBytes(x: Context, i: number): 2 | 4 | 8 | 16 {
  * the upper half of an MMX register, is zero.
  */
 export function sourceVector(x: Context, i: number): V128 {
-  if (x.row.operands[i].type === 'xmm0') return x.f.let(v128.load(x.cpu, S.xmm));
+  if (x.row.operands[i].type === 'xmm0') return x.f.let(v128.load(x.xmmAddress(i)));
   if (x.inMemory(i)) {
     const bytes = memoryBytes(x, i);
     if (bytes === 16) return source128(x, i);

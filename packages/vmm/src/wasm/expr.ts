@@ -131,6 +131,38 @@ export class Local<T extends ValType = ValType> extends Expr<T> {
   }
 }
 
+/**
+ * An address that stands for something else than memory, such as a local: loads and stores there are
+ * made by it.
+ */
+export abstract class Place extends Expr<'i32'> {
+  constructor() {
+    super('i32');
+  }
+
+  /** What a load with `opcode` gives, `offset` bytes in. */
+  abstract load(opcode: number, offset: number): Expr;
+  /** A store with `opcode`, `offset` bytes in. */
+  abstract store(opcode: number, value: Expr, offset: number): void;
+  /** The place `bytes` further on. */
+  abstract at(bytes: number): Place;
+
+  emit(): void {
+    throw new TypeError('a place is used as an address');
+  }
+}
+
+/** A load from memory, or from a {@link Place}. */
+export function loadFrom<T extends ValType>(
+  type: T,
+  opcode: number,
+  address: I32,
+  offset: number,
+): Expr<T> {
+  if (address instanceof Place) return address.load(opcode, offset) as Expr<T>;
+  return new Access(type, opcode, 0, [address], offset);
+}
+
 /** Writes an opcode; those of a prefixed space are given as `prefix << 12 | number`. */
 export function emitOpcode(out: ByteWriter, opcode: number): void {
   if (opcode > 0xff) {
@@ -263,7 +295,7 @@ const binary =
 const load =
   <R extends ValType>(type: R, opcode: number) =>
   (address: I32, offset = 0): Expr<R> =>
-    new Access(type, opcode, 0, [address], offset);
+    loadFrom(type, opcode, address, offset);
 const atomicLoad =
   <R extends ValType>(type: R, number: number, align: number) =>
   (address: I32, offset = 0): Expr<R> =>
@@ -304,6 +336,8 @@ function difference(a: Const64, b: Const64): I64 {
   return new Const64(a.lo - b.lo, a.hi - b.hi - borrow);
 }
 
+const addFolded = fold32(0x6a, (a, b) => a + b, 0);
+
 type RmwName = 'add' | 'sub' | 'and' | 'or' | 'xor' | 'xchg';
 const RMW_BASE: Record<RmwName, number> = {
   add: 0x1e,
@@ -336,7 +370,8 @@ export const i32 = {
   clz: unary<'i32', 'i32'>('i32', 0x67),
   ctz: unary<'i32', 'i32'>('i32', 0x68),
   popcnt: unary<'i32', 'i32'>('i32', 0x69),
-  add: fold32(0x6a, (a, b) => a + b, 0),
+  add: (a: I32, b: I32): I32 =>
+    a instanceof Place && b instanceof Const32 ? a.at(b.value) : addFolded(a, b),
   sub: fold32(0x6b, (a, b) => a - b, 0),
   mul: fold32(0x6c, (a, b) => Math.imul(a, b), 1),
   div_s: binary<'i32', 'i32'>('i32', 0x6d),

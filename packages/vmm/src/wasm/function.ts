@@ -13,6 +13,7 @@ import {
   type I64,
   isConstant,
   Local,
+  Place,
   type V128,
   VALTYPE_CODE,
   type ValType,
@@ -301,6 +302,10 @@ export class FunctionBuilder {
 
   /** A store opcode with its operands. */
   store(opcode: number, align: number, address: I32, value: Expr, offset: number): void {
+    if (address instanceof Place) {
+      address.store(opcode, value, offset);
+      return;
+    }
     address.emit(this.code);
     value.emit(this.code);
     emitOpcode(this.code, opcode);

@@ -1,6 +1,6 @@
 // The 128-bit vector operators (core spec 5.4.8). One object per lane shape; names are the spec's.
 
-import { Access, type Expr, type I32, Op, type V128, type ValType } from './expr.ts';
+import { type Expr, type I32, loadFrom, Op, type V128, type ValType } from './expr.ts';
 
 const SIMD = 0xfd << 12;
 
@@ -264,13 +264,11 @@ export const f64x2 = {
 
 /** Operators on all 128 bits. */
 export const v128 = {
-  load: (address: I32, offset = 0): V128 => new Access('v128', SIMD | 0x00, 0, [address], offset),
+  load: (address: I32, offset = 0): V128 => loadFrom('v128', SIMD | 0x00, address, offset),
   /** The 32 bits at `address`, zero-extended. */
-  load32_zero: (address: I32, offset = 0): V128 =>
-    new Access('v128', SIMD | 0x5c, 0, [address], offset),
+  load32_zero: (address: I32, offset = 0): V128 => loadFrom('v128', SIMD | 0x5c, address, offset),
   /** The 64 bits at `address`, zero-extended. */
-  load64_zero: (address: I32, offset = 0): V128 =>
-    new Access('v128', SIMD | 0x5d, 0, [address], offset),
+  load64_zero: (address: I32, offset = 0): V128 => loadFrom('v128', SIMD | 0x5d, address, offset),
   /** The constant with these 16 bytes, lowest first. */
   const: (bytes: readonly number[]): V128 => new Op('v128', SIMD | 0x0c, [], bytes),
   /** Bytes chosen from `a` (0-15) and `b` (16-31) by 16 constant indices. */

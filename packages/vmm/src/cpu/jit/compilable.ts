@@ -20,12 +20,12 @@ const INTEGER = new Set(
 const isSystemOperand = (type: string): boolean =>
   /^(sreg|creg|dreg|far|mfar|[escdfg]s)$/.test(type);
 
-/** What loads MXCSR, which a region's locals are derived from. */
-const LOADS_MXCSR = /^(ldmxcsr|fxrstor|xrstor)/;
+/** What works on vector registers in the state, or loads MXCSR, which a local is derived from. */
+const ON_VECTOR_STATE = /^(ldmxcsr|fxsave|fxrstor|xsave|xrstor|pcmp.str|insertps|maskmov)/;
 
 function reachesLocals(row: Row): boolean {
   if (row.cpl0 || row.protectedOnly) return false;
-  if (row.unit !== 'integer') return !row.endsBlock && !LOADS_MXCSR.test(row.mnemonic);
+  if (row.unit !== 'integer') return !row.endsBlock && !ON_VECTOR_STATE.test(row.mnemonic);
   if (!INTEGER.has(row.mnemonic)) return false;
   return row.operands.every(({ type }) => !isSystemOperand(type));
 }

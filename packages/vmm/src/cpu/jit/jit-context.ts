@@ -28,7 +28,8 @@ import { EXIT, RAX, RCX, RDI, RSI, S, SLOT } from '../state.ts';
 import type { LocalFlags } from './local-flags.ts';
 import type { RegionInstruction } from './region.ts';
 import type { DirtyRegisters } from './region-exits.ts';
-import type { RegionLocals } from './region-locals.ts';
+import { type RegionLocals, vectorBit } from './region-locals.ts';
+import { XmmPlace } from './xmm-place.ts';
 
 /** How a region is left, and where it goes on; given by the region's compiler. */
 export interface RegionWays {
@@ -89,7 +90,7 @@ export class JitContext extends InterpreterContext {
   }
 
   private noteWritten(registers: number): void {
-    this.dirty.general |= registers;
+    this.dirty.registers |= registers;
     this.locals.written |= registers;
   }
 
@@ -190,8 +191,8 @@ export class JitContext extends InterpreterContext {
   }
 
   override xmmAddress(i: number): I32 {
-    const isFixed = this.row.operands[i].type === 'xmm0';
-    return i32.add(this.cpu, c32(S.xmm + (isFixed ? 0 : 16 * this.vectorNumber(i))));
+    const n = this.row.operands[i].type === 'xmm0' ? 0 : this.vectorNumber(i);
+    return new XmmPlace(this.locals, n, (written) => this.noteWritten(vectorBit(written)));
   }
 
   override mmAddress(i: number): I32 {
@@ -273,7 +274,9 @@ export class JitContext extends InterpreterContext {
   }
 
   override attempt(fn: Fn<'i32'>, ...args: Expr[]): void {
-    super.attempt(fn, ...args);
+    const places = args.filter((arg) => arg instanceof XmmPlace);
+    super.attempt(fn, ...args.map((arg) => (arg instanceof XmmPlace ? arg.spill(this.cpu) : arg)));
+    for (const place of places) place.reload(this.cpu);
     // It may have been soft floating point, which sets MXCSR.PE: from then on the host's will do.
     if (this.locals.usesRounding) this.f.set(this.locals.hostRounding, roundsAsHost(this.cpu));
   }

@@ -87,7 +87,7 @@ export class LocalFlags extends LazyFlags {
     const start = into.length;
     if (!value.isSteady(into)) return false;
     for (let i = start; i < into.length; i++) {
-      if (this.locals.isGeneral(into[i])) return false;
+      if (this.locals.isRegister(into[i])) return false;
     }
     return true;
   }

@@ -43,7 +43,7 @@ export interface CompilerParts {
 
 /** A point of a path, to come back to. */
 interface Path {
-  readonly general: number;
+  readonly registers: number;
   readonly isAny: boolean;
   readonly charge: number;
   readonly units: number;
@@ -66,7 +66,7 @@ export class RegionCompiler {
   private readonly shape: Shape;
   private readonly loops: Label[] = [];
   private readonly joins: Label[] = [];
-  private readonly dirty: DirtyRegisters = { general: 0, isAny: false };
+  private readonly dirty: DirtyRegisters = { registers: 0, isAny: false };
   /** Instructions that the path has done and the budget has not been charged for. */
   private charge = 0;
   /** Units that the path has found usable. Only instructions on the state can change that. */
@@ -135,11 +135,11 @@ export class RegionCompiler {
 
   private save(): Path {
     const { dirty, charge, units, flags } = this;
-    return { general: dirty.general, isAny: dirty.isAny, charge, units, flags: flags.save() };
+    return { registers: dirty.registers, isAny: dirty.isAny, charge, units, flags: flags.save() };
   }
 
-  private restore({ general, isAny, charge, units, flags }: Path): void {
-    this.dirty.general = general;
+  private restore({ registers, isAny, charge, units, flags }: Path): void {
+    this.dirty.registers = registers;
     this.dirty.isAny = isAny;
     this.charge = charge;
     this.units = units;
@@ -387,7 +387,7 @@ export class RegionCompiler {
     f.set(locals.accounted, locals.budget);
     f.defer(() => locals.loadRegisters(cpu));
     f.set(locals.tlb, i32.load(cpu, S.tlb));
-    dirty.general = 0;
+    dirty.registers = 0;
     dirty.isAny = false;
     flags.reload();
   }
@@ -414,7 +414,7 @@ export class RegionCompiler {
   private storeAll(): void {
     const { f, cpu, locals, dirty, flags } = this;
     if (dirty.isAny) f.defer(() => locals.storeRegisters(cpu, locals.written));
-    else locals.storeRegisters(cpu, dirty.general);
+    else locals.storeRegisters(cpu, dirty.registers);
     if (flags.isDirty) f.defer(() => locals.storeFlags(cpu));
   }
 }

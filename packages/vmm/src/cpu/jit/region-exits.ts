@@ -30,8 +30,8 @@ export type ExitKind =
 
 /** Registers that a path may have changed. */
 export interface DirtyRegisters {
-  /** General registers, as bits. */
-  general: number;
+  /** General and vector registers, as bits: see vectorBit of region-locals.ts. */
+  registers: number;
   /** Paths have joined: any register that the region writes. */
   isAny: boolean;
 }
@@ -82,13 +82,13 @@ export class RegionExits {
 
   private indexOf(
     kind: ExitKind,
-    { general, isAny }: Readonly<DirtyRegisters>,
+    { registers, isAny }: Readonly<DirtyRegisters>,
     hasFlags: boolean,
   ): number {
-    const key = `${kind} ${isAny ? 'any' : general} ${hasFlags}`;
+    const key = `${kind} ${isAny ? 'any' : registers} ${hasFlags}`;
     const known = this.indices.get(key);
     if (known !== undefined) return known;
-    const index = this.classes.push({ kind, general, isAny, hasFlags }) - 1;
+    const index = this.classes.push({ kind, registers, isAny, hasFlags }) - 1;
     this.indices.set(key, index);
     return index;
   }
@@ -106,9 +106,9 @@ export class RegionExits {
     this.f.unreachable();
   }
 
-  private emit({ kind, general, isAny, hasFlags }: ExitClass): void {
+  private emit({ kind, registers, isAny, hasFlags }: ExitClass): void {
     const { f, cpu, locals, flow } = this;
-    locals.storeRegisters(cpu, isAny ? locals.written : general);
+    locals.storeRegisters(cpu, isAny ? locals.written : registers);
     if (hasFlags) locals.storeFlags(cpu);
     this.account();
     const { budget, argument, target } = locals;

@@ -3,10 +3,14 @@
 import type { I32, Local } from '../../wasm/expr.ts';
 import { i64 } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function.ts';
+import { v128 } from '../../wasm/simd.ts';
 import { roundsAsHost } from '../sse-exceptions.ts';
 import { gprSlot, S } from '../state.ts';
 
 const REGISTERS = 16;
+
+/** The bit of vector register `n` in a set of registers; general register `n` has bit `n`. */
+export const vectorBit = (n: number): number => 1 << (REGISTERS + n);
 
 /** The locals of a region that outlive an instruction. */
 export class RegionLocals {
@@ -33,10 +37,11 @@ export class RegionLocals {
   /** What an exit takes along: a record, an offset in the page, or where to go on. */
   readonly argument: Local<'i32'>;
   readonly target: Local<'i64'>;
-  private readonly f: FunctionBuilder;
+  readonly f: FunctionBuilder;
   private readonly general: (Local<'i64'> | undefined)[] = Array(REGISTERS).fill(undefined);
-  private readonly generalIndices = new Set<number>();
-  /** General registers that anything in the region writes, as bits. */
+  private readonly vectors: (Local<'v128'> | undefined)[] = Array(REGISTERS).fill(undefined);
+  private readonly registerIndices = new Set<number>();
+  /** Registers that anything in the region writes, as bits: see {@link vectorBit}. */
   written = 0;
 
   constructor(f: FunctionBuilder) {
@@ -62,19 +67,32 @@ export class RegionLocals {
     if (known) return known;
     const local = this.f.keep('i64');
     this.general[n] = local;
-    this.generalIndices.add(local.index);
+    this.registerIndices.add(local.index);
     return local;
   }
 
-  /** True for the local of a general register, which instructions change. */
-  isGeneral(local: Local): boolean {
-    return this.generalIndices.has(local.index);
+  /** The local of vector register `n`. */
+  xmm(n: number): Local<'v128'> {
+    const known = this.vectors[n];
+    if (known) return known;
+    const local = this.f.keep('v128');
+    this.vectors[n] = local;
+    this.registerIndices.add(local.index);
+    return local;
+  }
+
+  /** True for the local of a register, which instructions change. */
+  isRegister(local: Local): boolean {
+    return this.registerIndices.has(local.index);
   }
 
   /** Takes all registers in use, and what derives from MXCSR, from the state. Emit it when the region is complete. */
   loadRegisters(cpu: I32): void {
     for (const [n, local] of this.general.entries()) {
       if (local) this.f.set(local, i64.load(cpu, gprSlot(n)));
+    }
+    for (const [n, local] of this.vectors.entries()) {
+      if (local) this.f.set(local, v128.load(cpu, S.xmm + 16 * n));
     }
     if (this.usesRounding) this.f.set(this.hostRounding, roundsAsHost(cpu));
     if (!this.usesFlags) return;
@@ -86,6 +104,7 @@ export class RegionLocals {
   storeRegisters(cpu: I32, registers: number): void {
     for (let n = 0; n < REGISTERS; n++) {
       if (registers & (1 << n)) this.f.store64(cpu, this.gpr(n), gprSlot(n));
+      if (registers & vectorBit(n)) this.f.storeV128(cpu, this.xmm(n), S.xmm + 16 * n);
     }
   }
 
