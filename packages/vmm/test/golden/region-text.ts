@@ -1,23 +1,32 @@
 // What the compiler makes of a piece of guest code, as text: the region's instructions, and the
 // WebAssembly of its function. Nothing runs; records are addresses that nobody reads.
+//
+// The text has the names of the processor's functions and of the fields of a vCPU's state, never
+// their numbers. `@1009` is the record of the instruction at 0x1009. A comment stands where the code
+// of an instruction starts; the code of loops, and of exits, has none.
 
 import wabt from 'wabt';
+import type { Semantic, SemanticTable } from '../../src/cpu/context.ts';
+import type { InterpreterContext } from '../../src/cpu/interpreter-context.ts';
 import { type Region, RegionFinder, type RegionPage } from '../../src/cpu/jit/region.ts';
 import type { CompilerParts } from '../../src/cpu/jit/region-compiler.ts';
 import { RegionCompiler } from '../../src/cpu/jit/region-compiler.ts';
-import { LateImports } from '../../src/cpu/jit/region-factory.ts';
+import { eachFunction, exportName, LateImports } from '../../src/cpu/jit/region-factory.ts';
 import { ProcessorFunctions } from '../../src/cpu/processor-functions.ts';
 import { createInstruction, Decoder } from '../../src/isa/decoder.ts';
 import { disassemble } from '../../src/isa/disassembler.ts';
 import { DecodeStatus } from '../../src/isa/instruction.ts';
 import { SOFT_FEATURES } from '../../src/vmm/soft-engine.ts';
+import type { Fn } from '../../src/wasm/expr.ts';
 import { ModuleBuilder } from '../../src/wasm/module.ts';
+import { format } from './wat.ts';
 
-const RECORDS = 0x100000;
+/** Records are numbers that nothing else in a region is. */
+const RECORDS = 0x7ab00000;
 const RECORD_BYTES = 32;
 const PAGE_BYTES = 4096;
 /** Where the listing says that the code lies. */
-const ADDRESS = 0x1000n;
+export const ADDRESS = 0x1000;
 
 const FEATURES = { threads: true, tail_call: true, simd: true };
 
@@ -25,8 +34,21 @@ const decoder = new Decoder(SOFT_FEATURES);
 const functions = new ProcessorFunctions();
 const imports = new LateImports(functions);
 
+/** The names that wabt gives to the imported functions, and those that they have. */
+function functionNames(): Map<string, string> {
+  const names = new Map<string, string>([['at.at', 'at']]);
+  const add = (fn: Fn): void => void names.set(`f.${exportName(fn)}`, fn.name);
+  eachFunction([functions.runtime, functions.flow], add);
+  return names;
+}
+
+interface TextPage extends RegionPage, Pick<CompilerParts, 'leftOf'> {
+  /** Offsets of the instructions. */
+  readonly starts: readonly number[];
+}
+
 /** The page of a piece of code, all of it decoded and executed before. */
-function pageOf(code: Uint8Array): RegionPage & Pick<CompilerParts, 'leftOf'> {
+function pageOf(code: Uint8Array): TextPage {
   const bytes = new Uint8Array(PAGE_BYTES);
   bytes.set(code);
   const starts: number[] = [];
@@ -38,6 +60,7 @@ function pageOf(code: Uint8Array): RegionPage & Pick<CompilerParts, 'leftOf'> {
   }
   return {
     bytes,
+    starts,
     host: 0,
     recordAt: (offset) => {
       const index = starts.indexOf(offset);
@@ -48,31 +71,55 @@ function pageOf(code: Uint8Array): RegionPage & Pick<CompilerParts, 'leftOf'> {
   };
 }
 
-function listing(region: Region): string {
+const hex = (value: number): string => value.toString(16);
+
+/** The instructions of a region, by record. */
+function instructionTexts(region: Region): Map<number, string> {
+  const texts = new Map<number, string>();
+  for (const { instructions } of region.blocks.values()) {
+    for (const { record, offset, instruction } of instructions) {
+      const text = disassemble(instruction, BigInt(ADDRESS + offset)).replace(/\s+/, ' ');
+      texts.set(record, `${hex(ADDRESS + offset)}: ${text}`);
+    }
+  }
+  return texts;
+}
+
+function listing(region: Region, texts: ReadonlyMap<number, string>): string {
   const lines: string[] = [];
   for (const { offset, instructions } of region.blocks.values()) {
-    lines.push(`;; block 0x${offset.toString(16)}`);
-    for (const at of instructions) {
-      const address = ADDRESS + BigInt(at.offset);
-      lines.push(`;;   ${disassemble(at.instruction, address)}`);
-    }
+    lines.push(`;; block ${hex(ADDRESS + offset)}`);
+    for (const { record } of instructions) lines.push(`;;   ${texts.get(record)}`);
   }
   return lines.join('\n');
 }
 
-/** The region that starts at the first byte of `code`: a listing and its function. */
+/** Semantics that first call `at` with the instruction's record: a mark in the code. */
+function marking(table: SemanticTable, at: Fn<'void'>): SemanticTable {
+  const marked: Record<string, Semantic> = {};
+  for (const [name, semantic] of Object.entries(table)) {
+    marked[name] = (x) => {
+      x.f.call(at, (x as InterpreterContext).record);
+      semantic(x);
+    };
+  }
+  return marked;
+}
+
+/** The region that starts at the first byte of `code`: a listing, and its function. */
 export async function regionText(code: Uint8Array): Promise<string> {
   const page = pageOf(code);
   const region = new RegionFinder(decoder, functions.semantics).find(page, 0);
-  if (!region) throw new Error('the code has no region');
+  if (!region) throw new Error('The code has no region: its first instruction is none.');
   const module = new ModuleBuilder({ lateImports: true });
   module.importMemory('env', 'memory', 1, 65536);
   imports.bind(module);
+  const at = module.importFunction('at', 'at', ['i32'], 'void');
   const parts: CompilerParts = {
     module,
     runtime: imports.runtime,
     flow: imports.flow,
-    semantics: functions.semantics,
+    semantics: marking(functions.semantics, at),
     leftOf: page.leftOf,
     recordAt: page.recordAt,
   };
@@ -81,7 +128,16 @@ export async function regionText(code: Uint8Array): Promise<string> {
   const binary = readWasm(module.encode(), { ...FEATURES, readDebugNames: true });
   binary.generateNames();
   binary.applyNames();
-  const text = binary.toText({ foldExprs: true, inlineExport: true });
+  const wat = binary.toText({ foldExprs: true, inlineExport: true });
   binary.destroy();
-  return `${listing(region)}\n${text}`;
+  const texts = instructionTexts(region);
+  const text = format(wat, '$region', {
+    functions: functionNames(),
+    constant: (value) => {
+      const start = page.starts[(value - RECORDS) / RECORD_BYTES];
+      return start === undefined ? undefined : `@${hex(ADDRESS + start)}`;
+    },
+    comment: (record) => texts.get(record) ?? `${record}`,
+  });
+  return `${listing(region, texts)}\n${text}`;
 }
