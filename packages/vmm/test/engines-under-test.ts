@@ -2,7 +2,7 @@
 
 import type { Engine } from '../src/vmm/engine.ts';
 import { FakeEngine } from './fake-engine.ts';
-import { makeCompilingEngine, makeEngine } from './soft-engine-under-test.ts';
+import { makeCompilingEngine, makeEngine, makeHotEngine } from './soft-engine-under-test.ts';
 
 /** An engine by name. */
 export interface EngineUnderTest {
@@ -16,6 +16,12 @@ export interface EngineUnderTest {
 /** Engines that execute guest code. */
 export const guestEngines: readonly EngineUnderTest[] = [
   { name: 'soft', make: makeEngine, module: './soft-engine-under-test.ts', factory: 'makeEngine' },
+  {
+    name: 'soft, compiling what is hot',
+    make: makeHotEngine,
+    module: './soft-engine-under-test.ts',
+    factory: 'makeHotEngine',
+  },
   {
     name: 'soft, compiling',
     make: makeCompilingEngine,

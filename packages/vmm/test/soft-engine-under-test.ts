@@ -1,10 +1,11 @@
 // The soft engine as the monitor's tests use it: on the host's clock, with little room for code.
-// Interpreting, and compiling every block when it is first entered.
+// Interpreting, compiling what is entered a few times, and compiling every block at once.
 
 import { randomFillSync } from 'node:crypto';
 import type { JitMode } from '../src/cpu/jit/jit.ts';
 import type { Engine } from '../src/vmm/engine.ts';
 import { SoftEngine } from '../src/vmm/soft-engine.ts';
+import { HotEngine } from './hot-engine.ts';
 
 const CODE_BYTES = 2 << 20;
 
@@ -17,6 +18,7 @@ const makeWith = (jit: JitMode): SoftEngine =>
   });
 
 const engine = makeWith('off');
+const hot = new HotEngine(makeWith('on'));
 const compiler = makeWith('always');
 
 /** The soft engine of this thread: one for all tests, since it builds its processor's code once. */
@@ -24,7 +26,12 @@ export function makeEngine(): Engine {
   return engine;
 }
 
-/** Likewise, one that compiles. */
+/** Likewise, one that compiles what is entered a few times. */
+export function makeHotEngine(): Engine {
+  return hot;
+}
+
+/** Likewise, one that compiles whatever is executed. */
 export function makeCompilingEngine(): Engine {
   return compiler;
 }

@@ -1,9 +1,9 @@
 // Small guests that go through the rings and modes, instruction by instruction; what they report is
 // what SDM vol. 2 and 3A say.
 
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { guestEngines } from '../../test/engines-under-test.ts';
 import { Guest, type Mode } from '../../test/guest-program.ts';
-import { makeEngine } from '../../test/soft-engine-under-test.ts';
 
 const IDT = 0x2000;
 const USER_CODE = 0x2b;
@@ -40,27 +40,28 @@ gdtr:
   .quad gdt
 `;
 
-/** A 64-bit guest with {@link DATA}; `prepare` may add handlers. TSS at 0x3a000, RSP0 0x3c000. */
-function guest64(source: string): Guest {
-  const guest = new Guest(makeEngine(), 64, `${TABLES}${source}${DATA}`);
-  guest.reportExceptions(1, 6, 8, 10, 11, 12, 13, 14);
-  guest.view.setBigUint64(0x3a004, 0x3c000n, true);
-  guest.view.setUint16(0x3a066, 0x68, true);
-  return guest;
-}
+describe.each(guestEngines)('on the $name engine', ({ make }) => {
+  /** A 64-bit guest with {@link DATA}; `prepare` may add handlers. TSS at 0x3a000, RSP0 0x3c000. */
+  function guest64(source: string): Guest {
+    const guest = new Guest(make(), 64, `${TABLES}${source}${DATA}`);
+    guest.reportExceptions(1, 6, 8, 10, 11, 12, 13, 14);
+    guest.view.setBigUint64(0x3a004, 0x3c000n, true);
+    guest.view.setUint16(0x3a066, 0x68, true);
+    return guest;
+  }
 
-/** Lets ring 3 use the gate of `vector`. */
-const openGate = (guest: Guest, vector: number): void =>
-  guest.view.setUint8(IDT + 16 * vector + 5, 0xee);
+  /** Lets ring 3 use the gate of `vector`. */
+  const openGate = (guest: Guest, vector: number): void =>
+    guest.view.setUint8(IDT + 16 * vector + 5, 0xee);
 
-function run(mode: Mode, source: string): number[] {
-  const guest = new Guest(makeEngine(), mode, source);
-  guest.reportExceptions(1, 6, 8, 10, 11, 12, 13, 14);
-  return guest.reports();
-}
+  function run(mode: Mode, source: string): number[] {
+    const guest = new Guest(make(), mode, source);
+    guest.reportExceptions(1, 6, 8, 10, 11, 12, 13, 14);
+    return guest.reports();
+  }
 
-test('IRETQ to ring 3, INT n, SYSCALL and SYSRET go through the rings', () => {
-  const guest = guest64(`
+  test('IRETQ to ring 3, INT n, SYSCALL and SYSRET go through the rings', () => {
+    const guest = guest64(`
     tables
     wrmsr64 0xc0000081, 0x00180008, 0
     wrmsr64 0xc0000082, 0, "offset entry"
@@ -95,29 +96,29 @@ test('IRETQ to ring 3, INT n, SYSCALL and SYSRET go through the rings', () => {
     pop rax
     report
     sysretq`);
-  guest.handler(
-    0x80,
-    'mov eax, esp\nreport\nmov eax, [rsp + 8]\nreport\nmov eax, ss\nreport\niretq',
-  );
-  openGate(guest, 0x80);
-  expect(guest.reports()).toEqual([
-    USER_CODE,
-    0x23,
-    0x3c000 - 40,
-    USER_CODE,
-    0,
-    0x08,
-    0x10,
-    0,
-    0x3046,
-    USER_CODE,
-    0x3202,
-    0x3202,
-  ]);
-});
+    guest.handler(
+      0x80,
+      'mov eax, esp\nreport\nmov eax, [rsp + 8]\nreport\nmov eax, ss\nreport\niretq',
+    );
+    openGate(guest, 0x80);
+    expect(guest.reports()).toEqual([
+      USER_CODE,
+      0x23,
+      0x3c000 - 40,
+      USER_CODE,
+      0,
+      0x08,
+      0x10,
+      0,
+      0x3046,
+      USER_CODE,
+      0x3202,
+      0x3202,
+    ]);
+  });
 
-test('faults of ring 3 come with their error codes, and restart the instruction', () => {
-  const guest = guest64(`
+  test('faults of ring 3 come with their error codes, and restart the instruction', () => {
+    const guest = guest64(`
     tables
     enter_user 0x3202
   user:
@@ -129,13 +130,13 @@ test('faults of ring 3 come with their error codes, and restart the instruction'
     ud2
     done
   selector: .word 0x08`);
-  const report = (skip: number) =>
-    `mov eax, [rsp]\nreport\nadd qword ptr [rsp + 8], ${skip}\nadd rsp, 8\niretq`;
-  guest.handler(14, `mov rax, cr2\nreport\n${report(7)}`);
-  // HLT is one byte, INT n two; the MOV has a SIB byte and a displacement.
-  guest.handler(
-    13,
-    `mov eax, [rsp]\nreport
+    const report = (skip: number) =>
+      `mov eax, [rsp]\nreport\nadd qword ptr [rsp + 8], ${skip}\nadd rsp, 8\niretq`;
+    guest.handler(14, `mov rax, cr2\nreport\n${report(7)}`);
+    // HLT is one byte, INT n two; the MOV has a SIB byte and a displacement.
+    guest.handler(
+      13,
+      `mov eax, [rsp]\nreport
     mov rbx, [rsp + 8]
     mov ecx, 1
     cmp byte ptr [rbx], 0xf4
@@ -147,13 +148,13 @@ test('faults of ring 3 come with their error codes, and restart the instruction'
   1: add [rsp + 8], rcx
     add rsp, 8
     iretq`,
-  );
-  guest.handler(6, 'mov eax, 0x66\nreport\nadd qword ptr [rsp], 2\niretq');
-  expect(guest.reports()).toEqual([0x40001234, 4, 0x40001234, 6, 0, 0x08, 0x81 * 8 + 2, 0x66]);
-});
+    );
+    guest.handler(6, 'mov eax, 0x66\nreport\nadd qword ptr [rsp], 2\niretq');
+    expect(guest.reports()).toEqual([0x40001234, 4, 0x40001234, 6, 0, 0x08, 0x81 * 8 + 2, 0x66]);
+  });
 
-test('ring 3 uses ports by IOPL or the bitmap of the TSS', () => {
-  const guest = guest64(`
+  test('ring 3 uses ports by IOPL or the bitmap of the TSS', () => {
+    const guest = guest64(`
     tables
     // The gate's handler runs in ring 0 and reports; ring 3 may use port 0x10 to 0x13 only.
     enter_user 0x202
@@ -163,13 +164,13 @@ test('ring 3 uses ports by IOPL or the bitmap of the TSS', () => {
     mov al, 1
     out 0x14, al
     done`);
-  guest.view.setUint8(0x3a068 + 2, 0xf0);
-  guest.handler(13, 'mov eax, [rsp]\nadd eax, 0x2222\nreport\ndone');
-  expect(guest.reports()).toEqual([0x1111, 0x2222]);
-});
+    guest.view.setUint8(0x3a068 + 2, 0xf0);
+    guest.handler(13, 'mov eax, [rsp]\nadd eax, 0x2222\nreport\ndone');
+    expect(guest.reports()).toEqual([0x1111, 0x2222]);
+  });
 
-test('compatibility mode is entered and left by far transfers and interrupts', () => {
-  const guest = guest64(`
+  test('compatibility mode is entered and left by far transfers and interrupts', () => {
+    const guest = guest64(`
     tables
     enter_user 0x3202
   user:
@@ -201,13 +202,13 @@ test('compatibility mode is entered and left by far transfers and interrupts', (
     mov rax, rsp
     report
     done`);
-  guest.handler(0x80, 'mov eax, [rsp + 8]\nreport\niretq');
-  openGate(guest, 0x80);
-  expect(guest.reports()).toEqual([0x1b, 0x3256, 0x1b, 0x38000 - 4, USER_CODE, 0x38000 - 4]);
-});
+    guest.handler(0x80, 'mov eax, [rsp + 8]\nreport\niretq');
+    openGate(guest, 0x80);
+    expect(guest.reports()).toEqual([0x1b, 0x3256, 0x1b, 0x38000 - 4, USER_CODE, 0x38000 - 4]);
+  });
 
-test('single step traps after each instruction from the one behind POPF on', () => {
-  const guest = guest64(`
+  test('single step traps after each instruction from the one behind POPF on', () => {
+    const guest = guest64(`
     tables
     xor ebx, ebx
     pushfq
@@ -224,24 +225,24 @@ test('single step traps after each instruction from the one behind POPF on', () 
     mov eax, ebx
     report
     done`);
-  // The handler counts, and clears DR6.BS; RIP is that of the next instruction.
-  guest.handler(
-    1,
-    `inc ebx
+    // The handler counts, and clears DR6.BS; RIP is that of the next instruction.
+    guest.handler(
+      1,
+      `inc ebx
     mov rax, dr6
     and eax, 0x4000
     report
     xor eax, eax
     mov dr6, rax
     iretq`,
-  );
-  const reports = guest.reports();
-  // NOP, NOP, PUSHF, AND, POPF.
-  expect(reports).toEqual([0x4000, 0x4000, 0x4000, 0x4000, 0x4000, 5]);
-});
+    );
+    const reports = guest.reports();
+    // NOP, NOP, PUSHF, AND, POPF.
+    expect(reports).toEqual([0x4000, 0x4000, 0x4000, 0x4000, 0x4000, 5]);
+  });
 
-test('descriptor instructions answer what the tables say', () => {
-  const guest = guest64(`
+  test('descriptor instructions answer what the tables say', () => {
+    const guest = guest64(`
     tables
     sgdt [0x39000]
     movzx eax, word ptr [0x39000]
@@ -273,11 +274,13 @@ test('descriptor instructions answer what the tables say', () => {
     smsw eax
     report
     done`);
-  expect(guest.reports()).toEqual([0x3f, 0, 0x30, 0x00affb00, 0xffffffff, 0, 0x77, 0, 0x80000031]);
-});
+    expect(guest.reports()).toEqual([
+      0x3f, 0, 0x30, 0x00affb00, 0xffffffff, 0, 0x77, 0, 0x80000031,
+    ]);
+  });
 
-test('FS and GS have bases of their own, which SWAPGS and the FSGSBASE instructions move', () => {
-  const guest = guest64(`
+  test('FS and GS have bases of their own, which SWAPGS and the FSGSBASE instructions move', () => {
+    const guest = guest64(`
     tables
     mov dword ptr [0x39010], 0xabcd
     wrmsr64 0xc0000100, 0, 0x39000
@@ -299,12 +302,12 @@ test('FS and GS have bases of their own, which SWAPGS and the FSGSBASE instructi
     mov rax, 0x800000000000
     wrfsbase rax
     done`);
-  guest.handler(13, 'mov eax, [rsp]\nadd eax, 0x1313\nreport\ndone');
-  expect(guest.reports()).toEqual([0xabcd, 0xabcd, 0x39008, 0xabcd, 0x1313]);
-});
+    guest.handler(13, 'mov eax, [rsp]\nadd eax, 0x1313\nreport\ndone');
+    expect(guest.reports()).toEqual([0xabcd, 0xabcd, 0x39008, 0xabcd, 0x1313]);
+  });
 
-test('PUSHF, POPF, LAHF and SAHF move flags as each ring may', () => {
-  const guest = guest64(`
+  test('PUSHF, POPF, LAHF and SAHF move flags as each ring may', () => {
+    const guest = guest64(`
     tables
     mov ah, 0xd7
     sahf
@@ -326,26 +329,26 @@ test('PUSHF, POPF, LAHF and SAHF move flags as each ring may', () => {
     pop rax
     report
     done`);
-  // AC and ID can be set; in ring 3 IOPL stays, and with IOPL 3 IF can be set.
-  expect(guest.reports()).toEqual([0xd7, 0x240ed7, 0x43202]);
-});
+    // AC and ID can be set; in ring 3 IOPL stays, and with IOPL 3 IF can be set.
+    expect(guest.reports()).toEqual([0xd7, 0x240ed7, 0x43202]);
+  });
 
-test('the debug registers and DR7.GD', () => {
-  const guest = guest64(`
+  test('the debug registers and DR7.GD', () => {
+    const guest = guest64(`
     tables
     mov eax, 0x2000
     mov dr7, rax
     mov rax, dr0
     done`);
-  guest.handler(1, 'mov rax, dr6\nreport\nmov rax, dr7\nreport\ndone');
-  expect(guest.reports()).toEqual([0xffff2ff0, 0x400]);
-});
+    guest.handler(1, 'mov rax, dr6\nreport\nmov rax, dr7\nreport\ndone');
+    expect(guest.reports()).toEqual([0xffff2ff0, 0x400]);
+  });
 
-test('a processor goes from real-address mode to 64-bit mode and back to 16-bit code', () => {
-  // The program lies at 0x10000, in segment 0x1000; tables at 0x4000 map the first GiB.
-  const reports = run(
-    16,
-    `
+  test('a processor goes from real-address mode to 64-bit mode and back to 16-bit code', () => {
+    // The program lies at 0x10000, in segment 0x1000; tables at 0x4000 map the first GiB.
+    const reports = run(
+      16,
+      `
     mov ax, 0x1000
     mov ds, ax
     lgdt [gdtr - 0x10000]
@@ -424,15 +427,15 @@ test('a processor goes from real-address mode to 64-bit mode and back to 16-bit 
   gdtr:
     .word 0x27
     .long gdt`,
-  );
-  expect(reports).toEqual([0x18, 0x500, 1, 0x100, 0x1000, 0x600d]);
-});
+    );
+    expect(reports).toEqual([0x18, 0x500, 1, 0x100, 0x1000, 0x600d]);
+  });
 
-test('real-address mode serves interrupts through the vector table', () => {
-  const guest = new Guest(
-    makeEngine(),
-    16,
-    `
+  test('real-address mode serves interrupts through the vector table', () => {
+    const guest = new Guest(
+      make(),
+      16,
+      `
     xor ax, ax
     mov ds, ax
     mov eax, 0x11111111
@@ -443,17 +446,17 @@ test('real-address mode serves interrupts through the vector table', () => {
     add al, 1
     into
     out 0x1f, al`,
-  );
-  guest.handler(0x60, 'shl eax, 1\niret');
-  guest.handler(4, 'pushf\npop ax\nmovzx eax, ax\nout 0x10, eax\niret');
-  // In the handler of INTO: OF, SF, AF as the addition left them; IF and TF clear.
-  expect(guest.reports()).toEqual([0x22222222, 0x0892]);
-});
+    );
+    guest.handler(0x60, 'shl eax, 1\niret');
+    guest.handler(4, 'pushf\npop ax\nmovzx eax, ax\nout 0x10, eax\niret');
+    // In the handler of INTO: OF, SF, AF as the addition left them; IF and TF clear.
+    expect(guest.reports()).toEqual([0x22222222, 0x0892]);
+  });
 
-test('protected mode: call gates, LDT, expand-down stacks and ARPL', () => {
-  const reports = run(
-    32,
-    `
+  test('protected mode: call gates, LDT, expand-down stacks and ARPL', () => {
+    const reports = run(
+      32,
+      `
   start:
     lgdt [gdtr]
     mov ax, 0x18
@@ -499,6 +502,7 @@ test('protected mode: call gates, LDT, expand-down stacks and ARPL', () => {
   gdtr:
     .word 0x2f
     .long gdt`,
-  );
-  expect(reports).toEqual([0x1d7, 0x5a5a, 0x6a7e, 0x13, 1]);
+    );
+    expect(reports).toEqual([0x1d7, 0x5a5a, 0x6a7e, 0x13, 1]);
+  });
 });
