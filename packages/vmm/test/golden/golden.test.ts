@@ -1,6 +1,6 @@
 // The code generator's golden files: for each x.asm beside this file, x.wat is what it makes of it,
-// as region-text.ts shows it. `BLESS=1 npx vitest run packages/vmm/test/golden` accepts what it makes
-// now; the difference is then there to be reviewed.
+// as region-text.ts shows it. `BLESS=1 npx vitest run packages/vmm/test/golden` accepts what it
+// makes now; the difference is then there to be reviewed.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ const namesOf = (extension: string): string[] =>
 const names = namesOf('.asm');
 
 describe.skipIf(!hasAssembler())('the compiler (skipped without as(1) of binutils)', () => {
-  test.each(names)('makes of %s.asm what %s.wat says', async (name) => {
+  test.each(names)('makes of %s.asm what its golden file says', async (name) => {
     const source = readFileSync(join(FOLDER, `${name}.asm`), 'utf8');
     const text = await regionText(assemble(source, 64, ADDRESS));
     const path = join(FOLDER, `${name}.wat`);

@@ -2,8 +2,8 @@
 // WebAssembly of its function. Nothing runs; records are addresses that nobody reads.
 //
 // The text has the names of the processor's functions and of the fields of a vCPU's state, never
-// their numbers. `@1009` is the record of the instruction at 0x1009. A comment stands where the code
-// of an instruction starts; the code of loops, and of exits, has none.
+// their numbers. `@1009` is the record of the instruction at 0x1009. A comment stands where the
+// code of an instruction starts; the code of loops, and of exits, has none.
 
 import wabt from 'wabt';
 import type { Semantic, SemanticTable } from '../../src/cpu/context.ts';
@@ -106,30 +106,50 @@ function marking(table: SemanticTable, at: Fn<'void'>): SemanticTable {
   return marked;
 }
 
-/** The region that starts at the first byte of `code`: a listing, and its function. */
-export async function regionText(code: Uint8Array): Promise<string> {
+interface Compiled {
+  readonly page: TextPage;
+  readonly region: Region;
+  /** The module, with its region's function as `region`. */
+  readonly binary: Uint8Array<ArrayBuffer>;
+}
+
+/** Compiles the region that starts at the first byte of `code`; undefined when there is none. */
+function compile(code: Uint8Array, hasMarks: boolean): Compiled | undefined {
   const page = pageOf(code);
   const region = new RegionFinder(decoder, functions.semantics).find(page, 0);
-  if (!region) throw new Error('The code has no region: its first instruction is none.');
+  if (!region) return undefined;
   const module = new ModuleBuilder({ lateImports: true });
   module.importMemory('env', 'memory', 1, 65536);
   imports.bind(module);
-  const at = module.importFunction('at', 'at', ['i32'], 'void');
+  const { semantics } = functions;
+  const at = hasMarks ? module.importFunction('at', 'at', ['i32'], 'void') : undefined;
   const parts: CompilerParts = {
     module,
     runtime: imports.runtime,
     flow: imports.flow,
-    semantics: marking(functions.semantics, at),
+    semantics: at ? marking(semantics, at) : semantics,
     leftOf: page.leftOf,
     recordAt: page.recordAt,
   };
   module.export('region', new RegionCompiler(parts, region).compile('region'));
+  return { page, region, binary: module.encode() };
+}
+
+/** The module of the region that starts at the first byte of `code`; undefined without a region. */
+export const regionModule = (code: Uint8Array): Uint8Array<ArrayBuffer> | undefined =>
+  compile(code, false)?.binary;
+
+/** The region that starts at the first byte of `code`: a listing, and its function. */
+export async function regionText(code: Uint8Array): Promise<string> {
+  const compiled = compile(code, true);
+  if (!compiled) throw new Error('The code has no region: its first instruction is none.');
+  const { page, region, binary } = compiled;
   const { readWasm } = await wabt();
-  const binary = readWasm(module.encode(), { ...FEATURES, readDebugNames: true });
-  binary.generateNames();
-  binary.applyNames();
-  const wat = binary.toText({ foldExprs: true, inlineExport: true });
-  binary.destroy();
+  const module = readWasm(binary, { ...FEATURES, readDebugNames: true });
+  module.generateNames();
+  module.applyNames();
+  const wat = module.toText({ foldExprs: true, inlineExport: true });
+  module.destroy();
   const texts = instructionTexts(region);
   const text = format(wat, '$region', {
     functions: functionNames(),

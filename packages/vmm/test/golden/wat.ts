@@ -1,6 +1,6 @@
-// WebAssembly text as golden files want it: one function, expressions folded onto one line where they
-// fit, no types, declarations or alignments, and names for what has one, so that a change elsewhere
-// leaves the text as it is. Reads what wabt prints with `foldExprs`.
+// WebAssembly text as golden files want it: one function, expressions folded onto one line where
+// they fit, no types, declarations or alignments, and names for what has one, so that a change
+// elsewhere leaves the text as it is. Reads what wabt prints with `foldExprs`.
 
 import { GPR, gprSlot, S, SLOT } from '../../src/cpu/state.ts';
 
