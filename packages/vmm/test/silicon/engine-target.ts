@@ -36,8 +36,10 @@ import { Fx } from './vectors.ts';
 
 const PAGE = 0x1000;
 const NOP = 0x90;
+const HLT = 0xf4;
 const TF = 0x100;
 const DEBUG_EXCEPTION = 1;
+const GENERAL_PROTECTION = 13;
 
 // What Linux sets, as far as user mode sees it: SDM vol. 3A, 2.5, and the MSRs of 2.2.1.
 const CR0 = 0x8005_0033n; // PG AM WP NE ET MP PE
@@ -57,8 +59,22 @@ const SLICES_MAX = 1000;
 const BLOCK_ORDER = [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 const RSP = 4;
 
+/** How an {@link EngineTarget} runs vectors. */
+export interface EngineTargetOptions {
+  /**
+   * What ends a vector that does not fault: the trap after its instruction, as on silicon; or, for
+   * engines that do other work when they need not look after each instruction, the #GP of a HLT
+   * that stands wherever the vector has no code. The result is as if it had been the trap.
+   */
+  readonly end: 'trap' | 'halt';
+  /** How often each vector is run, the last time for its result. */
+  readonly times: number;
+}
+
 /** An engine with one vCPU that runs vectors. */
 export class EngineTarget implements SiliconTarget {
+  private readonly options: EngineTargetOptions;
+  private readonly filler: number;
   private readonly image: GuestImage;
   private readonly vcpu: EngineVcpu;
   /** The arena as the vector had it. */
@@ -66,7 +82,9 @@ export class EngineTarget implements SiliconTarget {
   private readonly beforeWords: Uint32Array = new Uint32Array(this.before.buffer);
   private vector: SiliconVector | undefined;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, options: EngineTargetOptions = { end: 'trap', times: 1 }) {
+    this.options = options;
+    this.filler = options.end === 'trap' ? NOP : HLT;
     const pages = (MEMORY_OFFSET + MEMORY_BYTES) / WASM_PAGE;
     const memory = new WebAssembly.Memory({
       initial: pages,
@@ -81,7 +99,7 @@ export class EngineTarget implements SiliconTarget {
       kick: new Int32Array(new SharedArrayBuffer(4)),
     });
     if (!this.vcpu.reset(kernelState())) throw new Error('The engine refuses 64-bit mode.');
-    for (const page of this.image.codePages) this.image.bytes.fill(NOP, page, page + PAGE);
+    for (const page of this.image.codePages) this.image.bytes.fill(this.filler, page, page + PAGE);
   }
 
   load(vector: SiliconVector): void {
@@ -95,6 +113,7 @@ export class EngineTarget implements SiliconTarget {
   run(): SiliconResult {
     const vector = this.vector;
     if (vector === undefined) throw new Error('There is no vector to run.');
+    if (this.options.end === 'halt') return this.runFreely(vector);
     for (let steps = 1; ; steps++) {
       this.runToHalt();
       const { view } = this.image;
@@ -102,6 +121,20 @@ export class EngineTarget implements SiliconTarget {
       const rip = view.getBigUint64(Physical.block + Block.rip, true);
       if (!stepped || rip !== vector.rip || steps >= vector.steps) return this.readResult(steps);
     }
+  }
+
+  /** Runs a vector without the trap flag. */
+  private runFreely(vector: SiliconVector): SiliconResult {
+    for (let times = 1; ; times++) {
+      this.runToHalt();
+      if (times === this.options.times) break;
+      this.fillArena(vector);
+      this.writeBlock(vector);
+    }
+    const result = this.readResult(1);
+    const hasEnded = result.trap === GENERAL_PROTECTION && result.rip !== vector.rip;
+    const trap = hasEnded ? DEBUG_EXCEPTION : result.trap;
+    return { ...result, trap, rflags: result.rflags | TF };
   }
 
   /** Frees the engine's vCPU. */
@@ -120,14 +153,14 @@ export class EngineTarget implements SiliconTarget {
     throw new Error('The vector does not end.');
   }
 
-  /** Writes the vector's code over the NOPs, or the NOPs over its code again. */
+  /** Writes the vector's code over the filler, or the filler over its code again. */
   private writeCode(vector: SiliconVector, clear: boolean): void {
     const start = Number(vector.mode === 16 ? vector.rip : vector.rip - CODE_REGION.address);
     vector.code.forEach((byte, index) => {
       const offset = start + index;
       if (offset >= CODE_REGION.length) return;
       const physical = this.image.codePages[Math.floor(offset / PAGE)] + (offset % PAGE);
-      this.image.bytes[physical] = clear ? NOP : byte;
+      this.image.bytes[physical] = clear ? this.filler : byte;
     });
     for (const page of this.image.codePages) this.vcpu.invalidate(page, PAGE);
   }
@@ -153,9 +186,10 @@ export class EngineTarget implements SiliconTarget {
       view.setBigUint64(at + Block.gpr + index * 8, vector.gpr[register], true);
     });
     view.setBigUint64(at + Block.rip, vector.rip, true);
+    const trap = this.options.end === 'trap' ? TF : 0;
     const cs = vector.mode === 64 ? code64 : vector.mode === 32 ? code32 : code16;
     view.setBigUint64(at + Block.cs, BigInt(cs), true);
-    view.setBigUint64(at + Block.rflags, BigInt(vector.rflags | TF), true);
+    view.setBigUint64(at + Block.rflags, BigInt(vector.rflags | trap), true);
     view.setBigUint64(at + Block.rsp, vector.gpr[RSP], true);
     view.setBigUint64(at + Block.ss, BigInt(ss), true);
     [ds, es, fs, gs].forEach((selector, index) => {

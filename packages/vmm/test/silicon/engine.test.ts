@@ -6,6 +6,8 @@ import { checkForms, describeMismatch, sharedForms } from './check-forms.ts';
 import { siliconUnavailable } from './runner.ts';
 
 const VECTORS_PER_FORM = 6;
+/** Each is a module of its own; check.ts runs more. */
+const VECTORS_COMPILED = 2;
 /** Enough to see what is wrong. */
 const SHOWN_MAX = 20;
 
@@ -14,8 +16,18 @@ describe.skipIf(siliconUnavailable() !== undefined)('the processor', () => {
     test(`agrees with the silicon in ${mode}-bit code`, () => {
       const forms = sharedForms([mode]);
       expect(forms.length).toBeGreaterThan(900);
-      const mismatches = checkForms(forms, 0, VECTORS_PER_FORM);
+      const { mismatches } = checkForms(forms, 0, VECTORS_PER_FORM);
       expect(mismatches.slice(0, SHOWN_MAX).map(describeMismatch)).toEqual([]);
+    });
+  }
+
+  for (const execution of ['hot', 'always'] as const) {
+    test(`agrees with the silicon when 64-bit code is compiled: ${execution}`, () => {
+      const forms = sharedForms([64]);
+      const { mismatches, count, regions } = checkForms(forms, 0, VECTORS_COMPILED, execution);
+      expect(mismatches.slice(0, SHOWN_MAX).map(describeMismatch)).toEqual([]);
+      // Those that fault at once, or were interpreted on the way to a fault, are not compiled.
+      expect(regions).toBeGreaterThan(0.5 * count);
     });
   }
 });
