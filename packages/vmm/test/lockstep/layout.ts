@@ -16,6 +16,10 @@ export const EVENT_STACK_TOP: number = EVENT_STACK + PAGE;
 export const CODE = 0x10000;
 export const CODE_PAGES = 3;
 export const CODE_END: number = CODE + CODE_PAGES * PAGE;
+/** Copies of the program's pages with other immediates; mapped in their place now and then. */
+export const COPY = 0x18000;
+/** The whole lower 2 MiB once more, and again, up to 1 GiB. */
+export const ALIAS_STRIDE: number = 2 << 20;
 /** A handler for each vector, {@link HANDLER_BYTES} each. */
 export const HANDLERS = 0x20000;
 export const HANDLER_BYTES = 0x20;
@@ -28,15 +32,34 @@ export const READ_ONLY = 0x43000;
 /** The second code page once more, writable. */
 export const ALIAS = 0x44000;
 export const ALIASED: number = CODE + PAGE;
+/** A page of user mode's: the supervisor may touch it while RFLAGS.AC is set. */
+export const USER = 0x46000;
 /** Where the program and the handlers put their FXSAVE image. */
 export const REPORT = 0x50000;
 /** The MXCSR that a pass starts with. */
 export const MXCSR: number = REPORT + 0x800;
 /** Counts interrupts; differs between engines, whose slices end at different instructions. */
 export const INTERRUPT_COUNT = 0x51000;
+/** Images that the program itself saves and restores. */
+export const FX_AREA = 0x52000;
+/** The page table, mapped writable. */
+export const TABLE_WINDOW = 0x53000;
+/** 64 KiB for long strings. */
+export const BIG = 0x60000;
+export const BIG_BYTES = 0x10000;
 export const FS_BASE = 0x40400;
 
 /** The vector of external interrupts. */
 export const INTERRUPT = 0x40;
 /** The port at which a pass ends. */
 export const PASS_PORT = 0x10;
+
+/** Pages that are used when an interrupt is delivered and handled. */
+export const SHARED_WITH_INTERRUPTS: readonly number[] = [
+  GDT,
+  IDT,
+  TSS,
+  EVENT_STACK,
+  HANDLERS,
+  INTERRUPT_COUNT,
+];

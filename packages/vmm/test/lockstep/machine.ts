@@ -37,6 +37,8 @@ export interface LockstepRun {
   readonly events: readonly LockstepEvent[];
   readonly memory: Uint8Array;
   readonly interrupts: number;
+  /** Jumps that were paid for, and passes: not less than so many blocks were executed. */
+  readonly blocks: number;
   readonly statistics: SoftStatistics;
 }
 
@@ -45,21 +47,31 @@ export interface LockstepOptions {
   readonly passes: number;
   /** Entries after which a block is compiled; that of the engine's mode unless given. */
   readonly heatLimit?: number;
+  /** Where guest memory lies in the WebAssembly memory, a multiple of 64 KiB; 64 KiB unless given. */
+  readonly memoryOffset?: number;
 }
 
 const MEMORY_OFFSET = 0x10000;
-const PTE = { present: 1n, writable: 2n, noExecute: 1n << 63n };
+const WASM_PAGE_BYTES = 65536;
+/** WebAssembly pages for what the engine needs behind guest memory. */
+const ROOM_PAGES = 1024;
+const PTE = { present: 1n, writable: 2n, user: 4n, used: 0x60n, noExecute: 1n << 63n };
+/** SMAP, FSGSBASE, OSXMMEXCPT, OSFXSR, PAE; and without OSFXSR. */
+const CR4 = 0x21_0620n;
+const CR4_WITHOUT_SSE = 0x21_0420n;
+const TF = 0x100n;
+const DEBUG_EXCEPTION = 1;
 const INTERRUPT_INSTRUCTIONS = 2;
 /** More faults than these end the pass. */
 const FAULTS_MAX = 30;
-const RUNS_MAX = 4000;
+const RUNS_MAX = 8000;
 const REGISTER_COUNT = 16;
 
 /** Vectors whose frame has an error code. */
 const HAS_CODE = new Set([8, 10, 11, 12, 13, 14, 17]);
 const PAGE_FAULT = 14;
 
-const handlerCode = assemble(`fxsave64 [${at.REPORT}]\nhlt`, 64);
+const handlerCode = assemble(`clts\nfxsave64 [${at.REPORT}]\nhlt`, 64);
 const interruptCode = assemble(`inc qword ptr [${at.INTERRUPT_COUNT}]\niretq`, 64);
 
 /** Runs one program on a vCPU of its own. */
@@ -75,6 +87,7 @@ export class LockstepMachine {
   private readonly random: Random;
   private readonly events: LockstepEvent[] = [];
   private interrupts = 0;
+  private blocks = 0;
   private passes = 0;
   private faults = 0;
 
@@ -82,13 +95,15 @@ export class LockstepMachine {
     this.program = program;
     this.options = options;
     this.random = new Random(program.options.seed ^ 0x5eed);
-    const initial = (MEMORY_OFFSET + at.MEMORY_BYTES) >> 16;
-    this.memory = new WebAssembly.Memory({ initial, maximum: 1024, shared: true });
-    this.bytes = new Uint8Array(this.memory.buffer, MEMORY_OFFSET, at.MEMORY_BYTES);
-    this.view = new DataView(this.memory.buffer, MEMORY_OFFSET, at.MEMORY_BYTES);
+    const { memoryOffset: offset = MEMORY_OFFSET } = options;
+    const initial = (offset + at.MEMORY_BYTES) / WASM_PAGE_BYTES;
+    const maximum = initial + ROOM_PAGES;
+    this.memory = new WebAssembly.Memory({ initial, maximum, shared: true });
+    this.bytes = new Uint8Array(this.memory.buffer, offset, at.MEMORY_BYTES);
+    this.view = new DataView(this.memory.buffer, offset, at.MEMORY_BYTES);
     this.vcpu = engine.createVcpu({
       memory: this.memory,
-      ranges: [{ gpa: 0, offset: MEMORY_OFFSET, sizeBytes: at.MEMORY_BYTES }],
+      ranges: [{ gpa: 0, offset, sizeBytes: at.MEMORY_BYTES }],
       vcpuId: 0,
       kick: new Int32Array(new SharedArrayBuffer(4)),
     });
@@ -100,7 +115,7 @@ export class LockstepMachine {
 
   /** Runs all passes. */
   run(): LockstepRun {
-    const { vcpu, bytes } = this;
+    const { vcpu, bytes, events } = this;
     for (let runs = 0; this.passes < this.options.passes; runs++) {
       if (runs === RUNS_MAX) throw new Error(`program ${this.program.options.seed} does not end`);
       const reason = vcpu.run();
@@ -115,7 +130,8 @@ export class LockstepMachine {
     memory.fill(0, at.INTERRUPT_COUNT, at.INTERRUPT_COUNT + 8);
     const { statistics } = vcpu;
     vcpu.close();
-    return { events: this.events, memory, interrupts: this.interrupts, statistics };
+    const { interrupts, blocks } = this;
+    return { events, memory, interrupts, blocks, statistics };
   }
 
   // Construction.
@@ -129,16 +145,29 @@ export class LockstepMachine {
     for (let vector = 0; vector < 32; vector++) this.handler(vector, handlerCode);
     this.handler(at.INTERRUPT, interruptCode);
     bytes.set(program.code, at.CODE);
+    if (program.options.extras) this.copy();
     for (let i = at.DATA; i < at.READ_ONLY + at.PAGE; i += 4)
       view.setUint32(i, random.next(), true);
     view.setUint32(at.MXCSR, 0x1f80, true);
+  }
+
+  /** The copies of the program's pages, each immediate with another value. */
+  private copy(): void {
+    const { program, view, bytes, random } = this;
+    bytes.set(program.code, at.COPY);
+    for (const address of program.immediates) {
+      view.setUint32(address - at.CODE + at.COPY, random.next(), true);
+    }
   }
 
   private pageTables(): void {
     const { view } = this;
     for (let level = 0; level < 3; level++) {
       const table = at.PAGE_TABLES + level * at.PAGE;
-      view.setBigUint64(table, BigInt(table + at.PAGE) | 3n, true);
+      // The directory has the one table in all of its entries.
+      for (let i = 0; i < (level === 2 ? 512 : 1); i++) {
+        view.setBigUint64(table + 8 * i, BigInt(table + at.PAGE) | 7n, true);
+      }
     }
     const data = PTE.present | PTE.writable | PTE.noExecute;
     const code = PTE.present | PTE.writable;
@@ -149,6 +178,12 @@ export class LockstepMachine {
       this.map(page, page, data);
     }
     for (let page = at.CODE; page < at.CODE_END; page += at.PAGE) this.map(page, page, code);
+    for (let page = at.BIG; page < at.BIG + at.BIG_BYTES; page += at.PAGE) {
+      this.map(page, page, data);
+    }
+    this.map(at.FX_AREA, at.FX_AREA, data);
+    this.map(at.TABLE_WINDOW, at.PAGE_TABLES + 3 * at.PAGE, data);
+    this.map(at.USER, at.USER, data | PTE.user);
     this.map(at.HANDLERS, at.HANDLERS, PTE.present);
     this.map(at.READ_ONLY, at.READ_ONLY, PTE.present | PTE.noExecute);
     this.map(at.ALIAS, at.ALIASED, data);
@@ -156,7 +191,10 @@ export class LockstepMachine {
 
   private map(linear: number, physical: number, flags: bigint): void {
     const entry = at.PAGE_TABLES + 3 * at.PAGE + (linear / at.PAGE) * 8;
-    this.view.setBigUint64(entry, flags === 0n ? 0n : BigInt(physical) | flags, true);
+    // Interrupts, which come elsewhere on other engines, are not to leave a trace here.
+    const isShared = at.SHARED_WITH_INTERRUPTS.includes(linear);
+    const all = isShared ? flags | PTE.used : flags;
+    this.view.setBigUint64(entry, flags === 0n ? 0n : BigInt(physical) | all, true);
   }
 
   private handler(vector: number, code: Uint8Array): void {
@@ -176,7 +214,7 @@ export class LockstepMachine {
     vrs_gprs[VCPU_REGS.RIP] = BigInt(this.program.entry);
     vrs_gprs[VCPU_REGS.RFLAGS] = 0x202n;
     vrs_crs[VCPU_CRS.CR0] = 0x80010031n; // PG WP NE ET PE
-    vrs_crs[VCPU_CRS.CR4] = 0x620n; // OSXMMEXCPT OSFXSR PAE
+    vrs_crs[VCPU_CRS.CR4] = CR4;
     vrs_sregs[VCPU_SREGS.FS].vsi_base = BigInt(at.FS_BASE);
     const task = { vsi_sel: 0x18, vsi_limit: 0x67, vsi_ar: 0x8b, vsi_base: BigInt(at.TSS) };
     vrs_sregs[VCPU_SREGS.TR] = task;
@@ -225,17 +263,31 @@ export class LockstepMachine {
     const { vcpu, registers } = this;
     vcpu.readRegs(registers, VM_RWREGS_GPRS);
     this.record('pass', Number(registers.vrs_gprs[VCPU_REGS.RIP]));
+    const left = Number(BigInt.asIntN(32, registers.vrs_gprs[VCPU_REGS.R15]));
+    this.blocks += Math.max(0, this.program.options.fuel - left) + 1;
     this.passes++;
     this.faults = 0;
+    if (this.program.options.extras) this.writeFromOutside();
     if (this.passes % 4 !== 0) return;
     this.map(at.DEMAND, at.DEMAND, 0n);
     // Now and then no pass may use SSE.
     vcpu.readRegs(registers, VM_RWREGS_CRS);
-    registers.vrs_crs[VCPU_CRS.CR4] = this.passes % 12 === 8 ? 0x420n : 0x620n;
+    registers.vrs_crs[VCPU_CRS.CR4] = this.passes % 12 === 8 ? CR4_WITHOUT_SSE : CR4;
     const rip = registers.vrs_gprs[VCPU_REGS.RIP];
     this.randomise(registers.vrs_gprs);
     registers.vrs_gprs[VCPU_REGS.RIP] = rip;
     vcpu.writeRegs(registers, VM_RWREGS_GPRS | VM_RWREGS_CRS);
+  }
+
+  /** As a device would: into the code, which is then said to have changed. */
+  private writeFromOutside(): void {
+    const { random, vcpu, view } = this;
+    const { immediates } = this.program;
+    if (immediates.length === 0 || random.percent(50)) return;
+    const inCopy = random.percent(30) ? at.COPY - at.CODE : 0;
+    const address = random.pick(immediates) + inCopy;
+    view.setUint32(address, random.next(), true);
+    vcpu.invalidate(address, 4);
   }
 
   /** A fault: what it needs is mapped, or the instruction is skipped, or the pass ends. */
@@ -247,7 +299,8 @@ export class LockstepMachine {
     const vector = Math.floor(handler / at.HANDLER_BYTES);
     const frame = at.EVENT_STACK_TOP - 40;
     const rip = Number(view.getBigUint64(frame, true));
-    vrs_gprs[VCPU_REGS.RFLAGS] = view.getBigUint64(frame + 16, true);
+    const flags = view.getBigUint64(frame + 16, true);
+    vrs_gprs[VCPU_REGS.RFLAGS] = vector === DEBUG_EXCEPTION ? flags & ~TF : flags;
     vrs_gprs[VCPU_REGS.RSP] = view.getBigUint64(frame + 24, true);
     const code = HAS_CODE.has(vector) ? view.getUint32(frame - 8, true) : 0;
     const cr2 = vrs_crs[VCPU_CRS.CR2];
@@ -265,11 +318,24 @@ export class LockstepMachine {
     vcpu.writeRegs(registers, VM_RWREGS_GPRS);
   }
 
+  /** The program's pages as they are mapped. */
+  private code(): Uint8Array {
+    const code = new Uint8Array(at.CODE_END - at.CODE);
+    for (let linear = at.CODE; linear < at.CODE_END; linear += at.PAGE) {
+      const entry = at.PAGE_TABLES + 3 * at.PAGE + (linear / at.PAGE) * 8;
+      const physical = this.view.getUint32(entry, true) & -at.PAGE;
+      code.set(this.bytes.subarray(physical, physical + at.PAGE), linear - at.CODE);
+    }
+    return code;
+  }
+
   /** The instruction behind that at `rip`, or the end of the pass. */
   private behind(rip: number): number {
-    const { bytes, program } = this;
-    if (rip < at.CODE || rip >= at.CODE_END) return program.exit;
-    const instruction = decodeAt(bytes.subarray(at.CODE, at.CODE_END), rip - at.CODE);
+    const { program } = this;
+    const address = rip % at.ALIAS_STRIDE;
+    if (rip > 512 * at.ALIAS_STRIDE) return program.exit;
+    if (address < at.CODE || address >= at.CODE_END) return program.exit;
+    const instruction = decodeAt(this.code(), address - at.CODE);
     if (!instruction || instruction.row.endsBlock) return program.exit;
     return rip + instruction.length;
   }

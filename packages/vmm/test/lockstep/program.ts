@@ -13,6 +13,8 @@ import type { Row } from '../../src/isa/row.ts';
 import { rows } from '../../src/isa/rows.ts';
 import { SOFT_FEATURES } from '../../src/vmm/soft-engine.ts';
 import { Random } from '../silicon/random.ts';
+import { CodeWriter, EXIT } from './code-writer.ts';
+import { type ExtraHost, extra, extraLeave, extraReturn } from './extras.ts';
 import {
   ALIAS,
   ALIASED,
@@ -36,6 +38,8 @@ export interface ProgramOptions {
   readonly fuel: number;
   /** Whether it writes into its own code. */
   readonly modifiesItself: boolean;
+  /** Whether it does what extras.ts has. */
+  readonly extras?: boolean;
 }
 
 /** A program. */
@@ -46,6 +50,8 @@ export interface Program {
   readonly entry: number;
   /** Where a pass ends. */
   readonly exit: number;
+  /** Addresses of 64-bit immediates, which anybody may change between passes. */
+  readonly immediates: readonly number[];
 }
 
 /** General registers that instructions may name. */
@@ -106,22 +112,8 @@ export function decodeAt(code: Uint8Array, offset: number): Instruction | undefi
   return status === DecodeStatus.ok ? instruction : undefined;
 }
 
-/** A 32-bit field relative to the address behind it, whose target is not placed yet. */
-interface Fixup {
-  readonly at: number;
-  readonly from: number;
-  readonly block: number;
-}
-
-const EXIT = -1;
-
-class ProgramBuilder {
+class ProgramBuilder extends CodeWriter implements ExtraHost {
   private readonly options: ProgramOptions;
-  private readonly random: Random;
-  private readonly code: Uint8Array = new Uint8Array(CODE_END - CODE);
-  private readonly view: DataView = new DataView(this.code.buffer);
-  private readonly fixups: Fixup[] = [];
-  private readonly starts: number[] = [];
   /** Addresses of 64-bit immediates that stores may change. */
   private readonly patchable: number[] = [];
   /** Fields that are to hold the distance to an immediate, or its address. */
@@ -131,15 +123,14 @@ class ProgramBuilder {
     readonly alias: boolean;
   }[] = [];
   private readonly functions: number;
-  private at: number;
+  readonly mapping: ExtraHost['mapping'];
 
   constructor(options: ProgramOptions) {
+    super(options.seed);
     this.options = options;
-    this.random = new Random(options.seed);
     this.functions = options.blocks - 2;
     this.at = CODE + this.random.pick([0, 0x40, 0x800, 0xf00]);
-    // What no block fills is UD2: a jump gone wrong is seen.
-    for (let i = 0; i < this.code.length; i += 2) this.view.setUint16(i, 0x0b0f, true);
+    this.mapping = options.extras && this.random.percent(50) ? 'copies' : 'aliases';
   }
 
   build(): Program {
@@ -150,34 +141,13 @@ class ProgramBuilder {
     for (let block = this.functions; block < this.options.blocks; block++) {
       this.start(block);
       this.body(this.random.between(1, 5));
-      this.bytes(0xc3);
+      if (this.options.extras) extraReturn(this);
+      else this.bytes(0xc3);
     }
     const exit = this.at;
     this.epilogue(entry);
     this.resolve(exit);
-    return { options: this.options, code: this.code, entry, exit };
-  }
-
-  // Bytes.
-
-  private bytes(...bytes: number[]): void {
-    this.code.set(bytes, this.at - CODE);
-    this.at += bytes.length;
-  }
-
-  private word(value: number): void {
-    this.view.setUint32(this.at - CODE, value >>> 0, true);
-    this.at += 4;
-  }
-
-  private relative(block: number): void {
-    this.fixups.push({ at: this.at, from: this.at + 4, block });
-    this.word(0);
-  }
-
-  private jump(block: number): void {
-    this.bytes(0xe9);
-    this.relative(block);
+    return { options: this.options, code: this.code, entry, exit, immediates: this.patchable };
   }
 
   private get isFull(): boolean {
@@ -200,7 +170,7 @@ class ProgramBuilder {
   }
 
   private epilogue(entry: number): void {
-    this.bytes(0x48, 0x0f, 0xae, 0x04, 0x25); // fxsave64 [REPORT]
+    this.bytes(0x0f, 0x06, 0x48, 0x0f, 0xae, 0x04, 0x25); // clts; fxsave64 [REPORT]
     this.word(REPORT);
     this.bytes(0xe6, PASS_PORT); // out PASS_PORT, al
     this.bytes(0xe9);
@@ -208,10 +178,7 @@ class ProgramBuilder {
   }
 
   private resolve(exit: number): void {
-    for (const { at, from, block } of this.fixups) {
-      const target = block === EXIT ? exit : (this.starts[block] ?? exit);
-      this.view.setInt32(at - CODE, target - from, true);
-    }
+    this.resolveBlocks(exit);
     for (const { at, from, alias } of this.patches) {
       const aliased = this.patchable.filter((target) => target >> 12 === ALIASED >> 12);
       const choices = alias ? aliased : this.patchable;
@@ -236,7 +203,7 @@ class ProgramBuilder {
       this.start(block);
       return;
     }
-    if (random.percent(15)) this.moveOn(block);
+    if (random.percent(this.options.extras ? 30 : 15)) this.moveOn(block);
     this.start(block);
     if (random.percent(15)) {
       this.countedLoop();
@@ -257,8 +224,17 @@ class ProgramBuilder {
     this.at = next;
   }
 
-  private anyBlock(): number {
+  anyBlock(): number {
     return this.random.below(this.functions);
+  }
+
+  anyFunction(): number {
+    return this.random.between(this.functions, this.options.blocks - 1);
+  }
+
+  unitInstruction(): void {
+    const { random } = this;
+    this.instruction(random.pick(random.percent(50) ? MATERIAL.sse : MATERIAL.other));
   }
 
   /** Leaves the block; the jumps may be backwards, and cost. */
@@ -267,7 +243,9 @@ class ProgramBuilder {
     const choice = random.below(100);
     if (choice < 25) return;
     this.pay();
-    if (choice < 75) {
+    if (this.options.extras && random.percent(25)) {
+      extraLeave(this);
+    } else if (choice < 75) {
       const target = random.percent(70) ? block + 1 + random.below(3) : this.anyBlock();
       this.instruction(random.pick(COMPARISONS));
       this.bytes(0x0f, 0x80 + random.below(16));
@@ -276,14 +254,14 @@ class ProgramBuilder {
       this.jump(this.anyBlock());
     } else if (choice < 90) {
       this.bytes(0xe8); // call
-      this.relative(random.between(this.functions, this.options.blocks - 1));
+      this.relative(this.anyFunction());
     } else {
       this.indirect();
     }
   }
 
   /** dec r15d; js exit */
-  private pay(): void {
+  pay(): void {
     this.bytes(0x41, 0xff, 0xcf, 0x0f, 0x88);
     this.relative(EXIT);
   }
@@ -336,6 +314,10 @@ class ProgramBuilder {
 
   private item(): void {
     const { random } = this;
+    if (this.options.extras && random.percent(20)) {
+      extra(this);
+      return;
+    }
     const choice = random.below(100);
     if (choice < 60) this.instruction(random.pick(MATERIAL.integer));
     else if (choice < 78) this.instruction(random.pick(MATERIAL.sse));
@@ -443,10 +425,20 @@ class ProgramBuilder {
 
   /** mov r64, imm64: what stores change. */
   private immediate(): void {
+    if (this.options.extras && this.random.percent(20)) this.beforeNextPage();
     this.bytes(0x48, 0xb8 + this.random.pick([0, 2, 3, 5, 6]));
     this.patchable.push(this.at);
     this.word(this.random.next());
     this.word(this.random.next());
+  }
+
+  /** Goes on where the next immediate will lie in two pages. */
+  private beforeNextPage(): void {
+    const next = (this.at & -PAGE) + PAGE - this.random.between(3, 9);
+    if (next < this.at + 5 || next > CODE_END - EXIT_BYTES - 512) return;
+    this.bytes(0xe9);
+    this.word(next - this.at - 4);
+    this.at = next;
   }
 
   private modification(): void {
