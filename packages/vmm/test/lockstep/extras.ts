@@ -1,6 +1,6 @@
 // What a lockstep program may do beside computing: instructions that work on the processor's system
-// state, long strings, tables of addresses, returns to where no call came from, other mappings of the
-// program's own pages. All of it ends by itself, and leaves R12 to R15 and RSP as they are.
+// state, long strings, tables of addresses, returns to where no call came from, other mappings of
+// the program's own pages. All of it ends by itself, and leaves R12 to R15 and RSP as they are.
 
 import { CR0_TS } from '../../src/cpu/control-bits.ts';
 import type { CodeWriter } from './code-writer.ts';
@@ -77,13 +77,24 @@ const pushFlags: Extra = (h) => {
   h.bytes(0x9c, 0x58 + h.random.pick(LOW_REGISTERS));
 };
 
-const userAccess: Extra = (h) => {
+/** Reads or writes a page of user mode's. */
+function touchUser(h: ExtraHost): void {
   const { random } = h;
-  if (random.percent(75)) h.bytes(0x0f, 0x01, random.percent(80) ? 0xcb : 0xca); // stac, clac
   const address = USER + 8 * random.below(16);
   const opcode = random.pick([[0x8b], [0x89], [0x48, 0x01], [0xf0, 0x48, 0x0f, 0xc1]]);
   atAddress(h, opcode, random.pick(LOW_REGISTERS), address);
-  if (random.percent(50)) h.bytes(0x0f, 0x01, 0xca);
+}
+
+const STAC = [0x0f, 0x01, 0xcb];
+const CLAC = [0x0f, 0x01, 0xca];
+
+/** With the user's pages open, closed, or as they are, which is how they stay. */
+const userAccess: Extra = (h) => {
+  const { random } = h;
+  if (random.percent(50)) h.bytes(...(random.percent(80) ? STAC : CLAC));
+  touchUser(h);
+  if (random.percent(30)) h.bytes(...CLAC);
+  if (random.percent(30)) touchUser(h);
 };
 
 const cpuid: Extra = (h) => {
@@ -116,7 +127,8 @@ const writeControl: Extra = (h) => {
 
 /** With CR0.TS set, the units trap. */
 const taskSwitched: Extra = (h) => {
-  h.bytes(0x0f, 0x20, 0xc0, 0x0c, CR0_TS, 0x0f, 0x22, 0xc0); // mov rax, cr0; or al, TS; mov cr0, rax
+  // mov rax, cr0; or al, TS; mov cr0, rax
+  h.bytes(0x0f, 0x20, 0xc0, 0x0c, CR0_TS, 0x0f, 0x22, 0xc0);
   if (h.random.percent(60)) h.unitInstruction();
   if (h.random.percent(90)) h.bytes(0x0f, 0x06); // clts
 };
@@ -197,12 +209,15 @@ const exchange: Extra = (h) => {
   else h.bytes(0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8); // mov rax, cr3; mov cr3, rax
 };
 
+const openUser: Extra = (h) => h.bytes(...STAC);
+
 const EXTRAS: readonly Extra[] = [
   interruptFlag,
   interruptFlag,
   popFlags,
   popFlags,
   pushFlags,
+  openUser,
   userAccess,
   userAccess,
   cpuid,
@@ -261,7 +276,7 @@ const farAway: Extra = (h) => {
   else h.bytes(0x50, 0xc3); // push rax; ret
 };
 
-/** A call that the code behind takes for what it is not: call .; pop rax; or an address replaced. */
+/** A call that nobody returns from: to the next instruction, which takes the address away. */
 const strayCall: Extra = (h) => {
   h.bytes(0xe8, 0, 0, 0, 0);
   if (h.random.percent(50)) {

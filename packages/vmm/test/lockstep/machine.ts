@@ -47,7 +47,7 @@ export interface LockstepOptions {
   readonly passes: number;
   /** Entries after which a block is compiled; that of the engine's mode unless given. */
   readonly heatLimit?: number;
-  /** Where guest memory lies in the WebAssembly memory, a multiple of 64 KiB; 64 KiB unless given. */
+  /** Where guest memory lies in WebAssembly's, a multiple of 64 KiB; 64 KiB unless given. */
   readonly memoryOffset?: number;
 }
 

@@ -441,9 +441,32 @@ class ProgramBuilder extends CodeWriter implements ExtraHost {
     this.at = next;
   }
 
+  /** A store into the code by an instruction that works on the state of the vCPU. */
+  private systemStore(): void {
+    const { random } = this;
+    const relative = (...opcode: number[]): void => {
+      this.bytes(...opcode);
+      this.patches.push({ at: this.at, from: this.at + 4, alias: false });
+      this.word(0);
+    };
+    if (random.percent(50)) {
+      relative(0x8c, random.pick([0x05, 0x0d, 0x1d])); // mov [rip + ...], es, cs or ds
+    } else {
+      this.bytes(0x48, 0x89, 0xe3); // mov rbx, rsp; lea rsp, [rip + ...]; add rsp, 8
+      relative(0x48, 0x8d, 0x25);
+      this.bytes(0x48, 0x83, 0xc4, 8, 0x9c, 0x48, 0x89, 0xdc); // pushfq; mov rsp, rbx
+    }
+    // What comes next is what was perhaps changed.
+    if (random.percent(80)) this.immediate();
+  }
+
   private modification(): void {
     const { random } = this;
     const choice = random.below(9);
+    if (this.options.extras && random.percent(30)) {
+      this.systemStore();
+      return;
+    }
     const relative = (...opcode: number[]): void => {
       this.bytes(...opcode);
       this.patches.push({ at: this.at, from: this.at + 4, alias: false });
