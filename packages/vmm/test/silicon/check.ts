@@ -1,7 +1,7 @@
 // Compares our processor with the host's from the command line:
 //
-//     node packages/vmm/test/silicon/check.ts [-n vectors] [-m 64,32,16] [-s shown] [-x execution]
-//         [mnemonic...]
+//     node packages/vmm/test/silicon/check.ts [-n vectors] [-m 64,32,16] [-s shown]
+//         [-x execution] [mnemonic...]
 //
 // runs `vectors` (default 10) of each form of the mnemonics (regular expressions; default all), and
 // prints the mismatches by mnemonic, `shown` (default 3) of each in full. Exit status 1 if any. What
