@@ -73,8 +73,10 @@ describe.each(guestEngines)('on the $name engine', ({ make }) => {
   });
 });
 
-test('run() has memory at guest-physical 0 also where that is address 0 of the host', () => {
-  const source = `
+test.each(guestEngines)(
+  'run() has memory at guest-physical 0 also where that is address 0 of the host: $name',
+  ({ make }) => {
+    const source = `
     mov dword ptr [0], 0x44332211
     mov eax, [0]
     report
@@ -86,7 +88,8 @@ test('run() has memory at guest-physical 0 also where that is address 0 of the h
     mov eax, [0]
     report
     done`;
-  const guest = new Guest(makeEngine(), 32, source, 0);
-  guest.reportExceptions(13, 14);
-  expect(guest.reports()).toEqual([0x44332211, 0x22, 0x44335512]);
-});
+    const guest = new Guest(make(), 32, source, 0);
+    guest.reportExceptions(13, 14);
+    expect(guest.reports()).toEqual([0x44332211, 0x22, 0x44335512]);
+  },
+);
