@@ -10,90 +10,146 @@
 (set $flagResult (i64.load $cpu.flagResult))
 (set $flagCarry (i64.load $cpu.flagCarry))
 (set $budget (i32.add (i32.load $cpu.budget) 1))
-(set $10 $budget)
+(set $12 $budget)
 (set $tlb (i32.load $cpu.tlb))
 (set $ripBase (i64.load $cpu.ripBase))
 (set $codeGeneration (i32.load $cpu.codeGeneration))
+(set $codePage (i32.load $cpu.codePage))
+(set $epoch (i32.load $cpu.epoch))
 (block $B0
   (block $B1
-    ;; 1000: test eax,eax
-    (set $11 (i64.and $rax 4294967295))
-    (set $12 $11)
-    (set $13 (i64.and $rax 4294967295))
-    (set $14 (i64.and $12 $13))
-    ;; 1002: je 0x1009
-    (if (i64.eqz (i64.extend32_s $14))
-      (then
-        ;; 1009: ret
-        (set $13 $rsp)
-        (set $15 (i32.add $tlb (i32.and (i32.wrap_i64 (i64.shr_u $13 7)) 32736)))
-        (if (i64.eq (i64.load $15) (i64.and (i64.add $13 7) -4096))
-          (then
-            (set $12 (i64.load (i32.add (i32.wrap_i64 $13) (i32.load offset=16 $15)))))
-          (else
-            (set $12 (call $load64 $cpu $13))
-            (if (i32.ne (i32.load $cpu.faultVector) -1)
+    (block $B2
+      (block $B3
+        (block $B4
+          (block $B5
+            ;; 1000: test eax,eax
+            (set $13 (i64.and $rax 4294967295))
+            (set $14 $13)
+            (set $15 (i64.and $rax 4294967295))
+            (set $16 (i64.and $14 $15))
+            ;; 1002: je 0x1009
+            (if (i64.eqz (i64.extend32_s $16))
               (then 0
-                (set $flagResult (i64.extend32_s $14))
+                (set $flagResult (i64.extend32_s $16))
+                (set $flagCarry)
+                (set $budget (i32.sub $budget 2))
+                (br $B5))
+              (else
+                ;; 1004: call 0x3004
+                (set $15 $rsp)
+                (set $14 (i64.add $ripBase 9))
+                (set $15 (i64.add $15 -8))
+                (set $17 (i32.add $tlb (i32.and (i32.wrap_i64 (i64.shr_u $15 7)) 32736)))
+                (if (i64.eq (i64.load offset=8 $17) (i64.and (i64.add $15 7) -4096))
+                  (then
+                    (i64.store (i32.add (i32.wrap_i64 $15) (i32.load offset=16 $17)) $14))
+                  (else
+                    (if (call $store64 $cpu $15 $14)
+                      (then 0
+                        (set $flagResult (i64.extend32_s $16))
+                        (set $flagCarry)
+                        (set $budget (i32.sub $budget 3))
+                        (set $18 @1004)
+                        (br $B4)))
+                    (set $19
+                      (i32.or $19 (i32.ne (i32.load $cpu.codeGeneration) $codeGeneration)))))
+                (set $rsp $15)
+                (set $20 (i32.load $cpu.depth))
+                (if (i32.ge_u $20 64)
+                  (then
+                    (set $21 (i64.add $ripBase 8196))
+                    0
+                    (set $flagResult (i64.extend32_s $16))
+                    (set $flagCarry)
+                    (set $budget (i32.sub $budget 3))
+                    (br $B3)))
+                0
+                (set $flagResult (i64.extend32_s $16))
                 (set $flagCarry)
                 (set $budget (i32.sub $budget 3))
-                (set $16 @1009)
-                (br $B1)))))
-        (set $13 (i64.add $13 8))
-        (set $11 $12)
-        (if (i64.gt_u (i64.add (i64.shr_s $11 47) 1) 1)
-          (then
-            (i32.store $cpu.faultVector 13)
-            (i32.store $cpu.faultHasCode 1)
-            (i32.store $cpu.faultCode 0)
-            0
-            (set $flagResult (i64.extend32_s $14))
-            (set $flagCarry)
-            (set $budget (i32.sub $budget 3))
-            (set $16 @1009)
-            (br $B1)))
-        (set $rsp $13)
-        (set $17 $11)
-        0
-        (set $flagResult (i64.extend32_s $14))
-        (set $flagCarry)
-        (set $budget (i32.sub $budget 3))
-        (br $B0))
-      (else
-        ;; 1004: call 0x3004
-        (set $13 $rsp)
-        (set $12 (i64.add $ripBase 9))
-        (set $13 (i64.add $13 -8))
-        (set $15 (i32.add $tlb (i32.and (i32.wrap_i64 (i64.shr_u $13 7)) 32736)))
-        (if (i64.eq (i64.load offset=8 $15) (i64.and (i64.add $13 7) -4096))
-          (then
-            (i64.store (i32.add (i32.wrap_i64 $13) (i32.load offset=16 $15)) $12))
-          (else
-            (if (call $store64 $cpu $13 $12)
-              (then 0
-                (set $flagResult (i64.extend32_s $14))
-                (set $flagCarry)
-                (set $budget (i32.sub $budget 3))
-                (set $16 @1004)
-                (br $B1)))
-            (set $18 (i32.or $18 (i32.ne (i32.load $cpu.codeGeneration) $codeGeneration)))))
-        (set $rsp $13)
-        (set $17 (i64.add $ripBase 8196))
-        0
-        (set $flagResult (i64.extend32_s $14))
-        (set $flagCarry)
-        (set $budget (i32.sub $budget 3))
-        (br $B0)))
-    (unreachable)
-    (unreachable))
+                (i64.store $cpu.rsp $rsp)
+                (i64.store $cpu.flagResult $flagResult)
+                (i64.store $cpu.flagCarry $flagCarry)
+                (i32.store $cpu.compiled
+                  (i32.add (i32.load $cpu.compiled) (i32.sub $12 $budget)))
+                (set $13 (i64.load $cpu.expected))
+                (i64.store $cpu.expected (i64.add $ripBase 9))
+                (i32.store $cpu.depth (i32.add $20 1))
+                (call $enterFrom $cpu (i64.add $ripBase 8196) $budget)
+                (if (i64.ne (i64.load $cpu.expected) -9223372036854775807)
+                  (then
+                    (return)))
+                (i64.store $cpu.expected $13)
+                (i32.store $cpu.depth $20)
+                (i32.store $cpu.codePage $codePage)
+                (i64.store $cpu.ripBase $ripBase)
+                (set $budget (i32.load $cpu.budget))
+                (set $12 $budget)
+                (set $rax (i64.load $cpu.rax))
+                (set $rsp (i64.load $cpu.rsp))
+                (set $flagResult (i64.load $cpu.flagResult))
+                (set $flagCarry (i64.load $cpu.flagCarry))
+                (set $tlb (i32.load $cpu.tlb))
+                (if (i32.ne (i32.load $cpu.epoch) $epoch)
+                  (then
+                    (set $21 (i64.add $ripBase 9))
+                    (br $B2)))
+                (br $B5)))
+            (unreachable))
+          ;; 1009: ret
+          (set $16 $rsp)
+          (set $20 (i32.add $tlb (i32.and (i32.wrap_i64 (i64.shr_u $16 7)) 32736)))
+          (if (i64.eq (i64.load $20) (i64.and (i64.add $16 7) -4096))
+            (then
+              (set $15 (i64.load (i32.add (i32.wrap_i64 $16) (i32.load offset=16 $20)))))
+            (else
+              (set $15 (call $load64 $cpu $16))
+              (if (i32.ne (i32.load $cpu.faultVector) -1)
+                (then
+                  (set $budget (i32.sub $budget 1))
+                  (set $18 @1009)
+                  (br $B1)))))
+          (set $16 (i64.add $16 8))
+          (set $14 $15)
+          (if (i64.gt_u (i64.add (i64.shr_s $14 47) 1) 1)
+            (then
+              (i32.store $cpu.faultVector 13)
+              (i32.store $cpu.faultHasCode 1)
+              (i32.store $cpu.faultCode 0)
+              (set $budget (i32.sub $budget 1))
+              (set $18 @1009)
+              (br $B1)))
+          (set $rsp $16)
+          (set $21 $14)
+          (set $budget (i32.sub $budget 1))
+          (br $B0)
+          (unreachable))
+        (i64.store $cpu.flagResult $flagResult)
+        (i64.store $cpu.flagCarry $flagCarry)
+        (i32.store $cpu.compiled (i32.add (i32.load $cpu.compiled) (i32.sub $12 $budget)))
+        (i32.store $cpu.budget $budget)
+        (return_call $faultAt $cpu $18))
+      (i64.store $cpu.rsp $rsp)
+      (i64.store $cpu.flagResult $flagResult)
+      (i64.store $cpu.flagCarry $flagCarry)
+      (i32.store $cpu.compiled (i32.add (i32.load $cpu.compiled) (i32.sub $12 $budget)))
+      (return_call $enterFrom $cpu $21 $budget))
+    (i32.store $cpu.compiled (i32.add (i32.load $cpu.compiled) (i32.sub $12 $budget)))
+    (return_call $enterFrom $cpu $21 $budget))
+  (i64.store $cpu.rsp $rsp)
   (i64.store $cpu.flagResult $flagResult)
   (i64.store $cpu.flagCarry $flagCarry)
-  (i32.store $cpu.compiled (i32.add (i32.load $cpu.compiled) (i32.sub $10 $budget)))
+  (i32.store $cpu.compiled (i32.add (i32.load $cpu.compiled) (i32.sub $12 $budget)))
   (i32.store $cpu.budget $budget)
-  (return_call $faultAt $cpu $16))
+  (return_call $faultAt $cpu $18))
 (i64.store $cpu.rsp $rsp)
 (i64.store $cpu.flagResult $flagResult)
 (i64.store $cpu.flagCarry $flagCarry)
-(i32.store $cpu.compiled (i32.add (i32.load $cpu.compiled) (i32.sub $10 $budget)))
-(return_call $enterFrom $cpu $17 $budget)
+(i32.store $cpu.compiled (i32.add (i32.load $cpu.compiled) (i32.sub $12 $budget)))
+(if (i64.eq $21 (i64.load $cpu.expected))
+  (then
+    (i64.store $cpu.expected -9223372036854775807)
+    (i32.store $cpu.budget $budget)
+    (return)))
+(return_call $enterFrom $cpu $21 $budget)
 (unreachable)

@@ -23,7 +23,7 @@
         (set $16 (i32.add (i32.wrap_i64 $13) (i32.load offset=16 $15))))
       (else
         (set $16 (call $writable $cpu $13 8))
-        (if (i32.eqz $16)
+        (if (i32.eq $16 -1)
           (then
             (set $budget (i32.sub $budget 1))
             (set $17 @1000)

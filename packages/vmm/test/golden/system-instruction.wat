@@ -22,13 +22,26 @@
   (i32.store $cpu.compiled (i32.add (i32.load $cpu.compiled) (i32.sub $10 $budget)))
   (i32.store $cpu.budget (i32.sub $budget 1))
   ;; 1005: cli
-  (if (i32.gt_u (i32.load $cpu.cpl) (i32.and (i32.shr_u (i32.load $cpu.eflags) 12) 3))
+  (set $11 (i32.load $cpu.cpl))
+  (if (i32.gt_u $11 (i32.and (i32.shr_u (i32.load $cpu.eflags) 12) 3))
     (then
-      (i32.store $cpu.faultVector 13)
-      (i32.store $cpu.faultHasCode 1)
-      (i32.store $cpu.faultCode 0)
-      (return_call $faultAt $cpu @1005)))
-  (i32.store $cpu.eflags (i32.and (i32.load $cpu.eflags) -513))
+      (set $12 (i32.load $cpu.cr4))
+      (if
+        (i32.eqz
+          (i32.and
+            (select
+              (i32.ne (i32.and $12 1) 0)
+              (i32.ne (i32.and $12 2) 0)
+              (i32.ne (i32.and (i32.load $cpu.eflags) 131072) 0))
+            (i32.eq $11 3)))
+        (then
+          (i32.store $cpu.faultVector 13)
+          (i32.store $cpu.faultHasCode 1)
+          (i32.store $cpu.faultCode 0)
+          (return_call $faultAt $cpu @1005)))
+      (i32.store $cpu.eflags (i32.and (i32.load $cpu.eflags) -524289)))
+    (else
+      (i32.store $cpu.eflags (i32.and (i32.load $cpu.eflags) -513))))
   (set $10 $budget)
   (set $rax (i64.load $cpu.rax))
   (set $rcx (i64.load $cpu.rcx))
@@ -37,21 +50,21 @@
   (set $tlb (i32.load $cpu.tlb))
   (if (i32.ne (i32.load $cpu.codeGeneration) $codeGeneration)
     (then
-      (set $11 (i64.add $ripBase 6))
+      (set $13 (i64.add $ripBase 6))
       (set $budget (i32.sub $budget 1))
       (br $B0)))
   ;; 1006: add eax,ecx
-  (set $12 (i64.and $rcx 4294967295))
-  (set $13 $12)
-  (set $14 (i64.and $rax 4294967295))
-  (set $15 (i64.add $14 $13))
-  (set $rax (i64.and $15 4294967295))
+  (set $14 (i64.and $rcx 4294967295))
+  (set $15 $14)
+  (set $16 (i64.and $rax 4294967295))
+  (set $17 (i64.add $16 $15))
+  (set $rax (i64.and $17 4294967295))
   (i64.or
     (i64.and
-      (i64.shl (i64.or (i64.and $14 $13) (i64.and (i64.or $14 $13) (i64.xor $15 -1))) 32)
+      (i64.shl (i64.or (i64.and $16 $15) (i64.and (i64.or $16 $15) (i64.xor $17 -1))) 32)
       -4611686018427387904)
-    (i64.and (i64.or (i64.and $14 $13) (i64.and (i64.or $14 $13) (i64.xor $15 -1))) 8))
-  (set $flagResult (i64.extend32_s $15))
+    (i64.and (i64.or (i64.and $16 $15) (i64.and (i64.or $16 $15) (i64.xor $17 -1))) 8))
+  (set $flagResult (i64.extend32_s $17))
   (set $flagCarry)
   (set $budget (i32.sub $budget 2))
   (i64.store $cpu.rax $rax)
@@ -60,27 +73,48 @@
   (i32.store $cpu.compiled (i32.add (i32.load $cpu.compiled) (i32.sub $10 $budget)))
   (i32.store $cpu.budget (i32.sub $budget 1))
   ;; 1008: sti
-  (if (i32.gt_u (i32.load $cpu.cpl) (i32.and (i32.shr_u (i32.load $cpu.eflags) 12) 3))
+  (set $12 (i32.load $cpu.eflags))
+  (set $11 (i32.load $cpu.cpl))
+  (if (i32.gt_u $11 (i32.and (i32.shr_u (i32.load $cpu.eflags) 12) 3))
     (then
-      (i32.store $cpu.faultVector 13)
-      (i32.store $cpu.faultHasCode 1)
-      (i32.store $cpu.faultCode 0)
-      (return_call $faultAt $cpu @1008)))
-  (set $16 (i32.load $cpu.eflags))
-  (i32.store $cpu.eflags (i32.or $16 512))
-  (if (i32.eqz (i32.and $16 512))
-    (then
+      (set $18 (i32.load $cpu.cr4))
       (if
-        (i32.or
-          (i32.or (i32.load $cpu.window) (i32.load $cpu.stepping))
-          (i32.lt_s (i32.load $cpu.budget) 48))
+        (i32.eqz
+          (i32.and
+            (select
+              (i32.ne (i32.and $18 1) 0)
+              (i32.ne (i32.and $18 2) 0)
+              (i32.ne (i32.and (i32.load $cpu.eflags) 131072) 0))
+            (i32.eq $11 3)))
         (then
-          (i32.store $cpu.shadow 1)
-          (i64.store $cpu.rip
-            (i64.add
-              (i64.add (i64.load $cpu.ripBase) (i64.extend_i32_u (i32.load16_u offset=4 @1008)))
-              (i64.load8_u offset=6 @1008)))
-          (return_call $resync $cpu)))))
+          (i32.store $cpu.faultVector 13)
+          (i32.store $cpu.faultHasCode 1)
+          (i32.store $cpu.faultCode 0)
+          (return_call $faultAt $cpu @1008)))
+      (if (i32.ne (i32.and $12 1048576) 0)
+        (then
+          (i32.store $cpu.faultVector 13)
+          (i32.store $cpu.faultHasCode 1)
+          (i32.store $cpu.faultCode 0)
+          (return_call $faultAt $cpu @1008)))
+      (i32.store $cpu.eflags (i32.or $12 524288)))
+    (else
+      (i32.store $cpu.eflags (i32.or $12 512))
+      (if (i32.eqz (i32.and $12 512))
+        (then
+          (if
+            (i32.or
+              (i32.or (i32.load $cpu.window) (i32.load $cpu.stepping))
+              (i32.lt_s (i32.load $cpu.budget) 48))
+            (then
+              (i32.store $cpu.shadow 1)
+              (i64.store $cpu.rip
+                (i64.add
+                  (i64.add
+                    (i64.load $cpu.ripBase)
+                    (i64.extend_i32_u (i32.load16_u offset=4 @1008)))
+                  (i64.load8_u offset=6 @1008)))
+              (return_call $resync $cpu)))))))
   (set $10 $budget)
   (set $rax (i64.load $cpu.rax))
   (set $rcx (i64.load $cpu.rcx))
@@ -89,7 +123,7 @@
   (set $tlb (i32.load $cpu.tlb))
   (if (i32.ne (i32.load $cpu.codeGeneration) $codeGeneration)
     (then
-      (set $11 (i64.add $ripBase 9))
+      (set $13 (i64.add $ripBase 9))
       (set $budget (i32.sub $budget 1))
       (br $B0)))
   (set $budget (i32.sub $budget 1))
@@ -110,5 +144,5 @@
   (return)
   (unreachable))
 (i32.store $cpu.compiled (i32.add (i32.load $cpu.compiled) (i32.sub $10 $budget)))
-(return_call $enterFrom $cpu $11 $budget)
+(return_call $enterFrom $cpu $13 $budget)
 (unreachable)

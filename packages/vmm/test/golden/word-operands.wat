@@ -61,7 +61,7 @@
         (set $23 (i32.add (i32.wrap_i64 $13) (i32.load offset=16 $22))))
       (else
         (set $23 (call $writable $cpu $13 2))
-        (if (i32.eqz $23)
+        (if (i32.eq $23 -1)
           (then
             (i64.or
               (i64.and
