@@ -317,9 +317,17 @@ export class JitContext extends InterpreterContext {
 
 /** One instruction of a region, on the state of the vCPU. */
 export class StateContext extends InterpreterContext {
-  constructor({ f, runtime, flow, at }: RegionParts) {
+  private readonly ways: RegionWays;
+
+  constructor({ f, runtime, flow, at, ways }: RegionParts) {
     const flags = new LazyFlags(f, f.param(0, 'i32'), f.nesting);
     super(f, runtime, flow, variantOf(at), { record: c32(at.record), flags });
+    this.ways = ways;
+  }
+
+  override branch(condition?: I32): void {
+    this.ways.branch(condition);
+    this.end();
   }
 
   /** The region goes on behind the instruction by itself. */

@@ -88,6 +88,8 @@ export class Jit {
   private readonly u16: Uint16Array;
   private readonly i32: Int32Array;
   private queue: HotBlock[] = [];
+  /** How often all code had been dropped when the queue was begun. */
+  private queueFlushes = 0;
   /** Requests under way in the other thread. */
   private requests = 0;
   private readonly freeSlots: number[] = [];
@@ -110,12 +112,20 @@ export class Jit {
   hot(record: number): void {
     const { cpu, map, mode } = this.parts;
     this.cool(record, COOL);
+    this.forgetDropped();
     if (this.queue.length >= QUEUE_MAX) return;
     // Addresses above 2 GiB come as negative numbers.
     const code = this.i32[(cpu + S.codePage) >>> 2] >>> 0;
     const host = map.hostOf(this.i32[(code + CODE_PAGE.page) >>> 2]);
     this.queue.push({ record: record >>> 0, code, host });
     if (mode === 'always') this.compile();
+  }
+
+  /** The addresses of blocks from before all code was dropped may be others' by now. */
+  private forgetDropped(): void {
+    const { flushes } = this.parts.cache;
+    if (flushes !== this.queueFlushes) this.queue.length = 0;
+    this.queueFlushes = flushes;
   }
 
   private cool(record: number, heat: number): void {
@@ -154,6 +164,7 @@ export class Jit {
 
   private nextRequest(): Parameters<RegionFactory['build']>[0] {
     const { cache, cpu } = this.parts;
+    this.forgetDropped();
     const blocks = this.queue.splice(0, BATCH_MAX).filter((block) => this.isCandidate(block));
     return { cpu, blocks, end: cache.end, flushes: cache.flushes };
   }

@@ -252,7 +252,7 @@ export class RegionCompiler {
     this.flags.nesting = this.f.nesting;
     for (const at of instructions) {
       this.f.recycle(this.flags.temporaries);
-      const hasEnded = isLocal(at) ? this.local(node, at) : this.onState(at);
+      const hasEnded = isLocal(at) ? this.local(node, at) : this.onState(node, at);
       if (hasEnded) return;
     }
     if (end.kind === 'goes on') this.edge(node, end.next);
@@ -393,7 +393,7 @@ export class RegionCompiler {
   }
 
   /** Emits an instruction on the state of the vCPU; true when it ended the block. */
-  private onState(at: RegionInstruction): boolean {
+  private onState(node: number, at: RegionInstruction): boolean {
     const { f, cpu, locals, exits, parts } = this;
     this.settle();
     f.recycle();
@@ -401,7 +401,13 @@ export class RegionCompiler {
     exits.account();
     // As the interpreter would have it that comes to this instruction.
     f.store32(cpu, i32.sub(locals.budget, c32(parts.leftOf(at.record))), S.budget);
-    const x = new StateContext(this.partsOf(-1, at));
+    const known = this.partsOf(node, at);
+    const branch = (condition: I32 | undefined): void => {
+      const taken = condition && f.let(condition);
+      this.takeUp(0);
+      this.branch(node, taken);
+    };
+    const x = new StateContext({ ...known, ways: { ...known.ways, branch } });
     prelude(x);
     this.run(x);
     if (x.hasEnded) return true;
