@@ -5,6 +5,7 @@ export { openDisk } from './disk-image.ts';
 export { reasonOf } from './errors.ts';
 export { HostFile, openHostFile } from './host-file.ts';
 export { HostAlarm, NodeNetwork } from './host-network.ts';
+export { KvmEngine, openKvmEngine } from './kvm/kvm-engine.ts';
 export type {
   CompilerStatistics,
   EngineName,

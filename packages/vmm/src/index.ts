@@ -66,10 +66,26 @@ export { defaultPolicy } from './net/policy.ts';
 export type { SwitchOptions } from './net/switch.ts';
 export { Switch, SwitchPort } from './net/switch.ts';
 export type { Alarm } from './net/timers.ts';
+export type { CpuidContext, CpuidResult } from './vmm/cpuid.ts';
+export { cpuid } from './vmm/cpuid.ts';
 export type { VmmOptions } from './vmm/device.ts';
 export { openVmm, VmmDevice } from './vmm/device.ts';
-export type { Engine } from './vmm/engine.ts';
-export { PROT_EXEC, PROT_READ, PROT_WRITE } from './vmm/engine.ts';
+export type {
+  Engine,
+  EngineExit,
+  EngineExitReasonValue,
+  EngineMemoryRange,
+  EngineVcpu,
+  EngineVm,
+  PvclockState,
+} from './vmm/engine.ts';
+export {
+  EngineExitReason,
+  emptyEngineExit,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
+} from './vmm/engine.ts';
 export {
   VCPU_STATE_RUNNING,
   VCPU_STATE_STOPPED,
@@ -96,6 +112,8 @@ export {
   VMM_IOC_WRITEREGS,
   VMM_IOC_WRITEVMPARAMS,
 } from './vmm/ioctl-codes.ts';
+export { filterMiscEnable, MSR, readUnknownMsr, writeUnknownMsr } from './vmm/msr-policy.ts';
+export { isPvclockValid, pvclockAddress } from './vmm/pvclock.ts';
 export type { VcpuRegState, VcpuSegmentInfo } from './vmm/registers.ts';
 export {
   emptyRegState,
@@ -113,6 +131,7 @@ export {
 } from './vmm/registers.ts';
 export type { SoftEngineOptions, SoftStatistics } from './vmm/soft-engine.ts';
 export { regionFactory, SoftEngine, SoftVcpu } from './vmm/soft-engine.ts';
+export { isControlStatePossible } from './vmm/soft-registers.ts';
 export type {
   VmCreateParams,
   VmExit,

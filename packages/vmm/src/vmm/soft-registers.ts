@@ -100,8 +100,8 @@ const EFER_VALID = 0xd01n;
 const EFER_LME = 1n << 8n;
 const EFER_LMA = 1n << 10n;
 
-/** What is wrong with control registers that no processor could hold together. */
-function isPossible(cr0: bigint, cr4: bigint, efer: bigint): boolean {
+/** True for control registers that the processor which guests see could hold together. */
+export function isControlStatePossible(cr0: bigint, cr4: bigint, efer: bigint): boolean {
   if (cr0 >> 32n !== 0n || (cr4 & ~CR4_VALID) !== 0n || (efer & ~EFER_VALID) !== 0n) return false;
   if ((cr0 & CR0_PG) !== 0n && (cr0 & CR0_PE) === 0n) return false;
   if ((cr0 & CR0_NW) !== 0n && (cr0 & CR0_CD) === 0n) return false;
@@ -186,7 +186,7 @@ export function loadRegisters(
   const cr0 = crs ? from.vrs_crs[VCPU_CRS.CR0] : get(S.cr0);
   const cr4 = crs ? from.vrs_crs[VCPU_CRS.CR4] : get(S.cr4);
   const efer = mask & VM_RWREGS_MSRS ? from.vrs_msrs[VCPU_MSRS.EFER] : get(S.efer);
-  if (!isPossible(cr0, cr4, efer)) return false;
+  if (!isControlStatePossible(cr0, cr4, efer)) return false;
   if (crs) for (const [i, at] of CONTROL) set(at, from.vrs_crs[i]);
   if (mask & VM_RWREGS_MSRS) for (const [i, at] of MSRS) set(at, from.vrs_msrs[i]);
   if (mask & (VM_RWREGS_CRS | VM_RWREGS_MSRS)) {
