@@ -3,7 +3,7 @@
 
 import { constants } from 'node:os';
 import { VmmError } from 'vmm';
-import { type RunOutcome, type RunVm, Terminal } from 'vmm-node';
+import { type EngineChoice, type RunOutcome, type RunVm, Terminal } from 'vmm-node';
 import type { Command } from './command-table.ts';
 import { RUN_OPTIONS, runArguments } from './run-arguments.ts';
 import { statisticsText } from './run-statistics.ts';
@@ -27,6 +27,10 @@ export function runCommand(environment: Environment): Command {
     async run(parsed) {
       const options = runArguments(parsed, environment.say);
       const verbose = options.verbose || environment.verbose;
+      const isAsked = parsed.options.some(({ name, value }) => name === 'e' && value === 'auto');
+      const onEngine = ({ engine, reason }: EngineChoice): void => {
+        if (verbose || isAsked) environment.say(`engine ${engine}: ${reason}`);
+      };
       const runVm = await loadRunVm();
       const stop = new AbortController();
       let signal: (typeof SIGNALS)[number] | undefined;
@@ -41,7 +45,13 @@ export function runCommand(environment: Environment): Command {
       terminal.open();
       let outcome: RunOutcome;
       try {
-        outcome = await runVm({ ...options, verbose, console: terminal, stop: stop.signal });
+        outcome = await runVm({
+          ...options,
+          verbose,
+          onEngine,
+          console: terminal,
+          stop: stop.signal,
+        });
         await terminal.drained();
       } finally {
         terminal.close();

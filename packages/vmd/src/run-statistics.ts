@@ -9,13 +9,15 @@ type Rows = [label: string, text: string][];
 export function statisticsText(statistics: RunStatistics): string {
   const { instructions, seconds, idleSeconds, tlbMisses, compiler, gaps } = statistics;
   const busy = seconds - idleSeconds;
-  const mips = busy > 0 ? instructions / busy / 1e6 : 0;
+  const counted = instructions ?? 0;
+  const mips = busy > 0 ? counted / busy / 1e6 : 0;
+  const isCounted = instructions !== undefined;
   const rows: Rows = [
-    ['instructions', String(instructions)],
+    ...(isCounted ? ([['instructions', String(instructions)]] as Rows) : []),
     ['seconds', `${seconds.toFixed(3)} (${idleSeconds.toFixed(3)} idle)`],
-    ['MIPS', mips.toFixed(1)],
-    ...(compiler ? compilerRows(compiler, instructions) : []),
-    ['TLB misses', String(tlbMisses)],
+    ...(isCounted ? ([['MIPS', mips.toFixed(1)]] as Rows) : []),
+    ...(compiler ? compilerRows(compiler, counted) : []),
+    ...(tlbMisses === undefined ? [] : ([['TLB misses', String(tlbMisses)]] as Rows)),
     ...gapRows(gaps),
     ...countRows('exit', statistics.exits),
     ...countRows('fault', statistics.faults),

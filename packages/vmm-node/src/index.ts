@@ -2,10 +2,13 @@
 export type { NewImage } from './create-image.ts';
 export { createImage } from './create-image.ts';
 export { openDisk } from './disk-image.ts';
+export type { EngineChoice } from './engine-choice.ts';
+export { chooseEngine } from './engine-choice.ts';
 export { reasonOf } from './errors.ts';
 export { HostFile, openHostFile } from './host-file.ts';
 export { HostAlarm, NodeNetwork } from './host-network.ts';
 export { KvmEngine, openKvmEngine } from './kvm/kvm-engine.ts';
+export { type KvmSpeed, measureKvm, slowness } from './kvm/probe.ts';
 export type {
   CompilerStatistics,
   EngineName,

@@ -2,6 +2,7 @@
 // statuses are those of vmctl(8), "run".
 
 import type { Endpoint, GapStatistics, ImageReference, JitMode, JitStatistics } from 'vmm';
+import type { EngineChoice } from './engine-choice.ts';
 
 /** A file loaded beside the kernel: Linux's initrd, or a Multiboot module. */
 export interface RunModule {
@@ -46,8 +47,8 @@ export interface RunConsole {
   drained(): Promise<void>;
 }
 
-/** The engines a virtual machine can run on. */
-export const ENGINES = ['soft'] as const;
+/** The engines a virtual machine can run on; `auto`, the default, takes the better one. */
+export const ENGINES = ['auto', 'soft', 'kvm'] as const;
 export type EngineName = (typeof ENGINES)[number];
 
 /** When the soft engine compiles guest code; see JitMode of vmm. */
@@ -68,6 +69,9 @@ export interface RunOptions {
   /** Without it the cable of the guest's network interface is unplugged. */
   readonly network?: RunNetwork;
   readonly engine: EngineName;
+  /** Told which engine was taken, before the machine starts. */
+  readonly onEngine?: (choice: EngineChoice) => void;
+  /** Only the soft engine compiles. */
   readonly jit: JitMode;
   /** Ends the run after this many milliseconds of real time. */
   readonly timeoutMs?: number;
@@ -90,20 +94,20 @@ export interface CompilerStatistics extends JitStatistics {
 
 /** What a run counted. */
 export interface RunStatistics {
-  /** Guest instructions executed. */
-  readonly instructions: number;
+  /** Guest instructions executed; absent where the engine cannot count, as {@link tlbMisses}. */
+  readonly instructions?: number;
   /** Real time from the guest's first instruction to the end of the run, idle time included. */
   readonly seconds: number;
   /** The part of {@link seconds} in which the processor was halted. */
   readonly idleSeconds: number;
-  readonly tlbMisses: number;
+  readonly tlbMisses?: number;
   /** What the compiler did; absent when it was off. */
   readonly compiler?: CompilerStatistics;
   /** How long the guest was left alone at once; classes as in GAP_CLASSES_MS of vmm. */
   readonly gaps: GapStatistics;
   /** Exits from the processor, by reason. */
   readonly exits: Readonly<Record<string, number>>;
-  /** Exceptions delivered to the guest, by name. */
+  /** Exceptions delivered to the guest, by name, where the engine sees them. */
   readonly faults: Readonly<Record<string, number>>;
 }
 

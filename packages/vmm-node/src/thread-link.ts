@@ -56,7 +56,8 @@ export type DeviceDescription = Omit<VirtioDevice, 'backend' | 'writeConfig'>;
 /** What a run counted, in the worker. */
 export interface WorkerStatistics {
   readonly machine: MachineStatistics;
-  readonly processor: SoftStatistics;
+  /** Of the soft engine; undefined for one that cannot count. */
+  readonly processor: SoftStatistics | undefined;
   /** From the guest's first instruction to the end. */
   readonly ranNs: number;
 }

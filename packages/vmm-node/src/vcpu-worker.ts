@@ -4,18 +4,24 @@
 
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import {
+  type Clock,
   type Engine,
+  type EngineVm,
+  type Entropy,
   GuestRam,
   type JitMode,
   Machine,
   type MachineHost,
   type SerialPeer,
   SoftEngine,
+  type SoftStatistics,
   type SoftVcpu,
   VmmError,
 } from 'vmm';
 import { type CompileLink, RemoteCompiler } from './compile-service.ts';
+import type { EngineChoice } from './engine-choice.ts';
 import { HostClock, HostEntropy } from './host-capabilities.ts';
+import { openKvmEngine } from './kvm/kvm-engine.ts';
 import type { RunModule } from './run-options.ts';
 import {
   type DeviceDescription,
@@ -41,6 +47,7 @@ export interface VcpuWorkerData {
   /** Network interfaces first. */
   readonly devices: readonly DeviceDescription[];
   readonly nics: number;
+  readonly engine: EngineChoice['engine'];
   readonly jit: JitMode;
   /** What compiles in another thread. */
   readonly compiler: CompileLink | undefined;
@@ -163,40 +170,42 @@ class VcpuHost implements MachineHost {
   }
 }
 
-/** The soft engine, and the one vCPU that it makes here. */
-function watchedEngine(engine: SoftEngine): { engine: Engine; vcpu(): SoftVcpu | undefined } {
+/** An engine, and what the one vCPU that it makes here has counted. */
+interface WatchedEngine {
+  readonly engine: Engine;
+  statistics(): SoftStatistics | undefined;
+}
+
+/** The engine that the main thread chose. Throws VmmError where KVM is gone meanwhile. */
+function openEngine(data: VcpuWorkerData, clock: Clock, entropy: Entropy): WatchedEngine {
+  if (data.engine === 'kvm') return { engine: openKvmEngine(), statistics: () => undefined };
+  const soft = new SoftEngine({
+    clock,
+    entropy,
+    codeBytes: CODE_BYTES,
+    jit: data.jit,
+    ...(data.compiler && { service: new RemoteCompiler(data.compiler) }),
+  });
   let vcpu: SoftVcpu | undefined;
-  return {
-    engine: {
-      name: engine.name,
-      createVcpu: (vm) => {
-        vcpu = engine.createVcpu(vm);
-        return vcpu;
-      },
-    },
-    vcpu: () => vcpu,
+  const createVcpu = (vm: EngineVm): SoftVcpu => {
+    vcpu = soft.createVcpu(vm);
+    return vcpu;
   };
+  return { engine: { name: soft.name, createVcpu }, statistics: () => vcpu?.statistics };
 }
 
 function main(data: VcpuWorkerData): void {
   const clock = new HostClock();
   const entropy = new HostEntropy();
   const host = new VcpuHost(data, clock);
-  const { engine, vcpu } = watchedEngine(
-    new SoftEngine({
-      clock,
-      entropy,
-      codeBytes: CODE_BYTES,
-      jit: data.jit,
-      ...(data.compiler && { service: new RemoteCompiler(data.compiler) }),
-    }),
-  );
   const devices = data.devices.map((it, index) => remoteDevice(it, host.backends[index]));
+  let watched: WatchedEngine;
   try {
+    watched = openEngine(data, clock, entropy);
     host.machine = new Machine({
       name: data.name,
       ram: new GuestRam(data.memory, data.memoryBytes),
-      engine,
+      engine: watched.engine,
       clock,
       entropy,
       host,
@@ -217,7 +226,7 @@ function main(data: VcpuWorkerData): void {
   const startNs = clock.now();
   const end = host.machine.run();
   const ranNs = clock.now() - startNs;
-  const processor = vcpu()!.statistics;
+  const processor = watched.statistics();
   const statistics = { machine: host.machine.statistics, processor, ranNs };
   host.post({ kind: 'ended', end, statistics });
 }

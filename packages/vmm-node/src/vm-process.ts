@@ -23,6 +23,7 @@ import {
 import { type CompileLink, startCompiler } from './compile-service.ts';
 import { ConsolePump } from './console-pump.ts';
 import { openDisk } from './disk-image.ts';
+import { chooseEngine, type EngineChoice } from './engine-choice.ts';
 import { openLocalNetwork } from './local-network.ts';
 import type { RunEnd, RunOptions, RunOutcome, RunStatistics } from './run-options.ts';
 import {
@@ -63,6 +64,8 @@ type WorkerEnd =
  * memory is more than can be had, a disk or the kernel is no good.
  */
 export async function runVm(options: RunOptions): Promise<RunOutcome> {
+  const choice = chooseEngine(options.engine);
+  options.onEngine?.(choice);
   const memory = createVmMemory(options.memoryBytes);
   const mac = interfaceMac(0);
   const disks = await openDisks(options);
@@ -70,7 +73,7 @@ export async function runVm(options: RunOptions): Promise<RunOutcome> {
   try {
     const { network, name } = options;
     if (network !== undefined) gateway = await openLocalNetwork(network, mac, name);
-    return await new VmProcess(options, memory, disks, { mac, gateway }).run();
+    return await new VmProcess(options, choice.engine, memory, disks, { mac, gateway }).run();
   } finally {
     gateway?.close();
     await closeDisks(disks);
@@ -102,6 +105,7 @@ async function closeDisks(disks: readonly Disk[]): Promise<void> {
 /** The run of one machine, seen from the main thread. */
 class VmProcess {
   private readonly options: RunOptions;
+  private readonly engine: EngineChoice['engine'];
   private readonly memory: WebAssembly.Memory;
   private readonly linkMemory: SharedArrayBuffer;
   private readonly addressBytes: number;
@@ -117,11 +121,13 @@ class VmProcess {
 
   constructor(
     options: RunOptions,
+    engine: EngineChoice['engine'],
     memory: WebAssembly.Memory,
     disks: readonly Disk[],
     network: Interface,
   ) {
     this.options = options;
+    this.engine = engine;
     this.memory = memory;
     const last = ramRanges(options.memoryBytes).at(-1)!;
     this.addressBytes = last.gpa + last.sizeBytes;
@@ -150,7 +156,8 @@ class VmProcess {
     const ended = new Promise<WorkerEnd>((resolve) => {
       this.settle = resolve;
     });
-    const compiler = this.options.jit === 'on' ? startCompiler(this.memory) : undefined;
+    const compiles = this.engine === 'soft' && this.options.jit === 'on';
+    const compiler = compiles ? startCompiler(this.memory) : undefined;
     const worker = this.startWorker(compiler?.link);
     const onStop = (): void => this.stop('left');
     stop.addEventListener('abort', onStop);
@@ -184,6 +191,7 @@ class VmProcess {
       commandLine: options.commandLine,
       devices: this.servers.map((server) => server.description),
       nics: this.nics,
+      engine: this.engine,
       jit: options.jit,
       compiler,
       exitPort: options.exitPort,
@@ -302,13 +310,15 @@ function failure(message: string): RunOutcome {
 
 function runStatistics({ machine, processor, ranNs }: WorkerStatistics): RunStatistics {
   return {
-    instructions: processor.instructions,
+    ...(processor && {
+      instructions: processor.instructions,
+      tlbMisses: processor.tlbMisses,
+    }),
     seconds: ranNs / 1e9,
     idleSeconds: machine.idleNs / 1e9,
-    tlbMisses: processor.tlbMisses,
-    ...(processor.jit && { compiler: { ...processor.jit, executed: processor.compiled } }),
+    ...(processor?.jit && { compiler: { ...processor.jit, executed: processor.compiled } }),
     gaps: machine.gaps,
     exits: Object.fromEntries(Object.entries(machine.exits).filter(([, count]) => count > 0)),
-    faults: processor.faults,
+    faults: processor?.faults ?? {},
   };
 }

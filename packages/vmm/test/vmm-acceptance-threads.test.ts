@@ -63,7 +63,9 @@ let compiled = '';
 beforeAll(() => {
   compiled = mkdtempSync(join(tmpdir(), 'vmm-threads-'));
   const sources = ['src/vmm/device.ts', 'src/vmm/structs.ts', 'src/base/globals.d.ts'];
-  const engines = allEngines.map(({ module }) => join('test', module));
+  const engines = allEngines
+    .filter(({ module }) => !isCompiled(module))
+    .map(({ module }) => join('test', module));
   const options = ['--outDir', compiled, '--rootDir', '.', '--noCheck', '--module', 'nodenext'];
   const typescript = ['--target', 'es2023', '--rewriteRelativeImportExtensions', '--types', ''];
   const tsc = resolve(PACKAGE, '../../node_modules/.bin/tsc');
@@ -74,6 +76,8 @@ beforeAll(() => {
 });
 
 afterAll(() => rmSync(compiled, { recursive: true }));
+
+const isCompiled = (module: string): boolean => module.startsWith('file:');
 
 const compiledUrl = (path: string): string =>
   pathToFileURL(join(compiled, path.replace(/\.ts$/, '.js'))).href;
@@ -101,7 +105,7 @@ class Runner {
     const modules = {
       device: compiledUrl('src/vmm/device.ts'),
       structs: compiledUrl('src/vmm/structs.ts'),
-      engine: compiledUrl(join('test', module)),
+      engine: isCompiled(module) ? module : compiledUrl(join('test', module)),
     };
     // Without paging, so that the guest needs no memory but its code.
     const state = initialState(32);

@@ -68,6 +68,7 @@ export class InstructionReader {
     const to = Math.min(page + PAGE_BYTES, offset + REACH);
     this.code.fill(0);
     for (let at = from; at < to; at++) this.code[at - offset + REACH] = bytes[at];
-    return findIoInstruction(this.code, REACH, exit, this.found);
+    const dx = this.kvm.vcpu.run.getUint16(RUN.s + REGS.rdx, true);
+    return findIoInstruction(this.code, REACH, dx, exit, this.found);
   }
 }

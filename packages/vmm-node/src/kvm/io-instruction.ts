@@ -27,16 +27,17 @@ const isRex = (byte: number): boolean => (byte & 0xf0) === 0x40;
 const isRep = (byte: number): boolean => byte === 0xf2 || byte === 0xf3;
 
 /** The length of the opcode at `at` with its immediate, if it is the one of the access; else 0. */
-function opcodeLength(code: Uint8Array, at: number, { isIn, size, port }: IoAccess): number {
+function opcodeLength(code: Uint8Array, at: number, dx: number, access: IoAccess): number {
+  const { isIn, size, port } = access;
   const opcode = code[at];
   if ((opcode & 1) !== (size === 1 ? 0 : 1)) return 0;
   switch (opcode & 0xfe) {
     case 0x6c:
     case 0xec:
-      return isIn ? 1 : 0;
+      return isIn && dx === port ? 1 : 0;
     case 0x6e:
     case 0xee:
-      return isIn ? 0 : 1;
+      return !isIn && dx === port ? 1 : 0;
     case 0xe4:
       return isIn && code[at + 1] === port ? 2 : 0;
     case 0xe6:
@@ -61,19 +62,20 @@ function describe(
 }
 
 /**
- * Finds the instruction of an access in `code`, where RIP is at byte `rip`, and describes it. False
- * when there is none: the code is not what was executed.
+ * Finds the instruction of an access in `code`, where RIP is at byte `rip` and DX is `dx`, and
+ * describes it. False when there is none: the code is not what was executed.
  */
 export function findIoInstruction(
   code: Uint8Array,
   rip: number,
+  dx: number,
   access: IoAccess,
   into: IoInstruction,
 ): boolean {
   // At RIP, behind its prefixes.
   let at = rip;
   while (at - rip < LENGTH_MAX - 1 && (LEGACY_PREFIXES.has(code[at]) || isRex(code[at]))) at++;
-  const length = opcodeLength(code, at, access);
+  const length = opcodeLength(code, at, dx, access);
   if (length > 0) {
     describe(code, rip, at, length, into);
     return true;
@@ -81,7 +83,7 @@ export function findIoInstruction(
   // Or ending at RIP; its prefixes are what looks like some, which an operand could do as well.
   for (const size of [1, 2]) {
     const opcodeAt = rip - size;
-    if (opcodeAt < 0 || opcodeLength(code, opcodeAt, access) !== size) continue;
+    if (opcodeAt < 0 || opcodeLength(code, opcodeAt, dx, access) !== size) continue;
     let start = opcodeAt;
     const first = Math.max(0, rip - LENGTH_MAX);
     if (start > first && isRex(code[start - 1])) start--;

@@ -9,6 +9,7 @@ import { KVM_CAP, KVM_CONSTANT, KVM_REQUEST } from './ioctl-numbers.ts';
 import { supportedCpuid } from './kvm-cpuid.ts';
 import { KvmVcpu } from './kvm-vcpu.ts';
 import { type KvmHost, KvmVm, tooOld } from './kvm-vm.ts';
+import { SliceTimer } from './slice-timer.ts';
 
 /** The device of Linux's KVM. */
 export const KVM_DEVICE = '/dev/kvm';
@@ -65,8 +66,9 @@ export class KvmEngine implements Engine {
     return new KvmVcpu(vm, new KvmVm(this.host, vm));
   }
 
-  /** Gives the device back. vCPUs that are not closed yet go on. */
+  /** Gives the device back, when all vCPUs are closed. */
   close(): void {
+    this.host.timer.close();
     this.host.calls.closeDevice(this.host.fd);
   }
 }
@@ -96,6 +98,7 @@ export function openKvmEngine(device: string = KVM_DEVICE): KvmEngine {
       fd,
       runBytes: ask(KVM_REQUEST.KVM_GET_VCPU_MMAP_SIZE),
       supported: supportedCpuid(calls, fd),
+      timer: new SliceTimer(calls),
       quirks: Math.max(has('KVM_CAP_DISABLE_QUIRKS2'), 0),
     });
   } catch (error) {

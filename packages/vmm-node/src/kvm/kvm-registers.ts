@@ -66,6 +66,9 @@ const CR0_PG = 1n << 31n;
 const EFER_LME = 1n << 8n;
 const EFER_LMA = 1n << 10n;
 
+/** The largest limit of a segment that counts bytes. */
+const LIMIT_BYTES_MAX = 0xf_ffff;
+
 /** Registers that the engine keeps, because KVM does not. */
 export interface KeptRegisters {
   miscEnable: bigint;
@@ -99,6 +102,8 @@ function storeSegment(view: DataView, at: number, from: VcpuSegmentInfo): void {
   for (const [field, shift, mask] of BITS) {
     view.setUint8(at + SEGMENT[field], (from.vsi_ar >> shift) & mask);
   }
+  // The limit is in bytes, but processors want G to agree with it (SDM vol. 3C, 27.3.1.2).
+  if (from.vsi_limit > LIMIT_BYTES_MAX) view.setUint8(at + SEGMENT.g, 1);
 }
 
 /** Fills the register classes in `mask`. */

@@ -15,7 +15,7 @@ import { type SupportedLeaf, setGuestCpuid } from './kvm-cpuid.ts';
 import { filterMsrs } from './kvm-msrs.ts';
 import { MemorySlots, reservedPages, type Slot } from './memory-slots.ts';
 import { ResidentPages } from './resident-pages.ts';
-import { SliceTimer } from './slice-timer.ts';
+import type { SliceTimer } from './slice-timer.ts';
 import { ENABLE_CAP, REGION } from './struct-layouts.ts';
 import { VcpuHandle } from './vcpu-handle.ts';
 
@@ -36,6 +36,8 @@ export interface KvmHost {
   readonly fd: number;
   readonly runBytes: number;
   readonly supported: SupportedLeaf;
+  /** One for the thread, which runs one vCPU at a time. */
+  readonly timer: SliceTimer;
   /** Bits of KVM_CAP_DISABLE_QUIRKS2 that this Linux knows. */
   readonly quirks: number;
 }
@@ -65,6 +67,9 @@ export class KvmVm {
     this.dataView = new DataView(this.buffer);
     this.base = calls.addressOf(vm.memory);
     this.area = calls.allocate(AREA_BYTES);
+    this.timer = host.timer;
+    // Signals would have it start anew again and again.
+    this.timer.stop();
     this.fd = createVm(host);
     this.prepare(host, vm);
     this.slots = new MemorySlots(vm.ranges, (slot) => this.setSlot(slot));
@@ -74,7 +79,6 @@ export class KvmVm {
     if (!setGuestCpuid(calls, this.vcpu, host.supported, context)) {
       throw new VmmError('EIO', "This host's KVM refuses the processor that guests are to see.");
     }
-    this.timer = new SliceTimer(calls);
     this.resident = new ResidentPages(calls, this.base, vm.ranges);
   }
 
@@ -90,7 +94,7 @@ export class KvmVm {
   }
 
   close(): void {
-    this.timer.close();
+    this.timer.stop();
     this.resident.close();
     this.vcpu.close();
     this.calls.unmap(this.area);

@@ -13,7 +13,7 @@ const SLICE_SIGNAL = 42;
 /** How long a slice lasts. */
 const SLICE_NS = 1_000_000;
 
-/** Ends the slices of one vCPU. */
+/** Ends the slices of one thread's vCPUs. */
 export class SliceTimer {
   private readonly calls: HostCalls;
   private timer = -1;
@@ -34,7 +34,7 @@ export class SliceTimer {
     this.isArmed = true;
   }
 
-  /** The guest is halted: nothing is to wake a thread that sleeps. */
+  /** No guest runs: nothing is to wake a thread that sleeps, or to interrupt its calls. */
   stop(): void {
     if (!this.isArmed) return;
     this.calls.setTimer(this.timer, 0);
