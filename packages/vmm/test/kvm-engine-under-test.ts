@@ -3,7 +3,7 @@
 
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
-import { type KvmEngine, openKvmEngine } from 'vmm-node';
+import { type KvmEngine, measureKvm, openKvmEngine, slowness } from 'vmm-node';
 
 /** Where another thread finds {@link openKvmEngine}. */
 export const kvmModule: string = pathToFileURL(
@@ -12,14 +12,19 @@ export const kvmModule: string = pathToFileURL(
 
 let engine: KvmEngine | undefined;
 let reason = '';
+let isEmulated = false;
 try {
   engine = openKvmEngine();
+  isEmulated = slowness(measureKvm(engine)) !== undefined;
 } catch (error) {
   reason = (error as Error).message;
 }
 
 /** Why there is none; empty where there is. */
 export const kvmAbsence: string = reason;
+
+/** What runs here emulates instructions, and is not exact at it. */
+export const kvmIsEmulated: boolean = isEmulated;
 
 /** The engine of this thread. */
 export function makeKvmEngine(): KvmEngine {

@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import { VM_EXIT_NONE, VMX_EXIT_IO } from '../src/vmm/exit-reasons.ts';
 import { VCPU_CRS, VCPU_MSRS, VCPU_REGS } from '../src/vmm/registers.ts';
-import { guestEngines } from './engines-under-test.ts';
+import { guestEngines, testOn } from './engines-under-test.ts';
 import { assemble, Guest, REPORT, reportsOf } from './guest-program.ts';
 
 const GP = 0xfa00000d;
@@ -18,7 +18,8 @@ test("57: SVM's instructions are the bytes of AMD's manual", () => {
   expect([...assemble('stgi\nclgi', 64)]).toEqual([0x0f, 0x01, 0xdc, 0x0f, 0x01, 0xdd]);
 });
 
-describe.each(guestEngines)('on the $name engine', ({ make }) => {
+describe.each(guestEngines)('on the $name engine', ({ make, ...engine }) => {
+  const test = testOn(engine);
   const reports = (source: string): number[] => reportsOf(make(), 64, `${source}\ndone`);
 
   function cpuidInGuest(leaf: number, subleaf = 0): number[] {

@@ -29,7 +29,7 @@ import {
   VEE_FAULT_PROTECT,
   VRP_IRQ_NONE,
 } from '../src/vmm/structs.ts';
-import { guestEngines } from './engines-under-test.ts';
+import { guestEngines, testOn } from './engines-under-test.ts';
 import {
   assemble,
   Guest,
@@ -69,7 +69,8 @@ test('30: the guest code of vcpu.c is what the assembler makes of its source', (
   expect([...assemble('in al, 0xf0', 16)]).toEqual(AT_HANDLER);
 });
 
-describe.each(guestEngines)('on the $name engine', ({ make }) => {
+describe.each(guestEngines)('on the $name engine', ({ make, ...engine }) => {
+  const test = testOn(engine);
   test('18: the used size grows as the guest touches memory', () => {
     const touch = `mov ebx, ${DATA}\nmov ecx, 16\n1: mov [rbx], cl\nadd ebx, 4096\nloop 1b\ndone`;
     const guest = new Guest(make(), 64, touch);

@@ -34,21 +34,12 @@ import {
 } from 'vmm';
 import { AccessPieces } from './access-pieces.ts';
 import { InstructionReader } from './instruction-reader.ts';
+import { internalErrorText } from './internal-error.ts';
 import { ERRNO, KVM_CONSTANT, KVM_EXIT, KVM_REQUEST } from './ioctl-numbers.ts';
 import { RESET_MSRS } from './kvm-msrs.ts';
 import { readRegisters, writeRegisters } from './kvm-registers.ts';
 import type { KvmVm } from './kvm-vm.ts';
-import {
-  EVENTS,
-  FPU,
-  RUN,
-  RUN_INTERNAL,
-  RUN_IO,
-  RUN_MMIO,
-  RUN_MSR,
-  SIZE,
-  SREGS,
-} from './struct-layouts.ts';
+import { EVENTS, FPU, RUN, RUN_IO, RUN_MMIO, RUN_MSR, SIZE, SREGS } from './struct-layouts.ts';
 import { AREA, type VcpuHandle } from './vcpu-handle.ts';
 
 /** Exits that the engine answers itself are bounded too: a slice ends after so many. */
@@ -143,8 +134,7 @@ export class KvmVcpu implements EngineVcpu {
         this.answerWriteMsr();
         return undefined;
       case KVM_EXIT.KVM_EXIT_INTERNAL_ERROR: {
-        const suberror = this.handle.run.getUint32(RUN.internal + RUN_INTERNAL.suberror, true);
-        return this.fail(internalErrorText(suberror));
+        return this.fail(internalErrorText(this.handle.run));
       }
       case KVM_EXIT.KVM_EXIT_FAIL_ENTRY: {
         const code = this.handle.run.getBigUint64(RUN.hw, true);
@@ -293,9 +283,15 @@ export class KvmVcpu implements EngineVcpu {
 
   /** Takes the elements back that KVM has moved and the caller has not seen. */
   private rewindString(start: bigint): void {
-    const { handle, pieces } = this;
+    const { handle, pieces, exit } = this;
     const count = BigInt(pieces.remaining);
-    if (count === 0n) return;
+    if (count === 0n) {
+      // KVM's emulator leaves a REP of no elements to be stepped over.
+      const isOver = exit.hasRep && handle.register('rcx') === 0n;
+      if (!isOver || handle.register('rip') !== start) return;
+      handle.setRegister('rip', start + BigInt(exit.instructionLength));
+      return;
+    }
     const bytes = count * BigInt(pieces.size);
     const isDown = (handle.register('rflags') & RFLAGS_DF) !== 0n;
     const rdi = handle.register('rdi') + (isDown ? bytes : -bytes);
@@ -504,16 +500,4 @@ export class KvmVcpu implements EngineVcpu {
   close(): void {
     this.kvm.close();
   }
-}
-
-/** KVM_INTERNAL_ERROR_*: what KVM could not do. */
-function internalErrorText(suberror: number): string {
-  const reason = [
-    '',
-    'executes an instruction or uses memory in a way that KVM cannot emulate',
-    'caused exceptions at the same time that KVM cannot deliver',
-    'made its processor leave while an event was delivered',
-    'made its processor leave for a reason that KVM does not know',
-  ][suberror];
-  return `The guest ${reason || `brought KVM to its internal error ${suberror}`}.`;
 }

@@ -23,7 +23,12 @@ export const RUN = {
 export const RUN_IO = { direction: 0, size: 1, port: 2, count: 4, data_offset: 8 } as const;
 export const RUN_MMIO = { phys_addr: 0, data: 8, len: 16, is_write: 20 } as const;
 export const RUN_MSR = { error: 0, reason: 8, index: 12, data: 16 } as const;
-export const RUN_INTERNAL = { suberror: 0, ndata: 4, data: 8 } as const;
+export const RUN_EMULATION_FAILURE = {
+  suberror: 0,
+  flags: 8,
+  insn_size: 16,
+  insn_bytes: 17,
+} as const;
 
 /** struct kvm_regs: 64 bits each. */
 export const REGS = {
