@@ -34,6 +34,19 @@ test.each([
   expect(status).toBe(1);
 });
 
+test('vmctl run says which engine it takes when that is asked with -e auto, or with -v', () => {
+  const run = (...options: string[]): string => {
+    const { status, stderr } = vmctl('run', '-m', '16M', '-b', PROGRAM, ...options);
+    expect(status).toBe(1);
+    return stderr;
+  };
+  const line = /^vmctl: engine (soft|kvm): .*[^.]\nvmctl: .*kernel.*\n$/;
+  expect(run('-e', 'auto')).toMatch(line);
+  expect(run('-v')).toMatch(line);
+  expect(run('-e', 'soft')).toMatch(/^vmctl: [^\n]*kernel[^\n]*\n$/);
+  expect(run()).toMatch(/^vmctl: [^\n]*kernel[^\n]*\n$/);
+});
+
 test('vmctl completion prints a script on standard output', () => {
   const { status, stdout, stderr } = vmctl('completion', 'bash');
   expect(stdout).toMatch(/^# vmctl completion for bash[\s\S]*\ncomplete -F _vmctl vmctl\n$/);

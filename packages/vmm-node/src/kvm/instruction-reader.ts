@@ -1,6 +1,6 @@
 // Reads the instruction behind an I/O exit, to describe it. Where an instruction lies is remembered
-// by its RIP, since guests have few of them and execute them often; an instruction that does not fit
-// the exit was not the one, and is looked for anew.
+// by its RIP, since guests have few of them and execute them often; an instruction that does not
+// fit the exit was not the one, and is looked for anew.
 
 import type { EngineExit } from 'vmm';
 import { findIoInstruction } from './io-instruction.ts';

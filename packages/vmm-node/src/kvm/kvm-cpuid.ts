@@ -1,7 +1,7 @@
 // CPUID on KVM: the table of the soft engine (vmm/cpuid.ts), bit by bit without what the host's
-// processor or its KVM does not have, so that a bit that is set works. Guests see the same processor
-// on either engine, but for what concerns speculation: the soft processor has none and says so, and
-// here the host's own bits are shown, for the guest to defend itself with.
+// processor or its KVM does not have, so that a bit that is set works. Guests see the same
+// processor on either engine, but for what concerns speculation: the soft processor has none and
+// says so, and here the host's own bits are shown, for the guest to defend itself with.
 //
 // LIMIT_CPUID_MAXVAL is not modelled: KVM takes the table once.
 

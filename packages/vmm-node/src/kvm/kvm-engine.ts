@@ -1,6 +1,6 @@
-// The kvm engine: vCPUs that run on the host's processor by way of Linux's KVM, through koffi. Guest
-// RAM is the same WebAssembly memory as with the soft engine, so that devices, virtio backends in
-// other threads and snapshots are the same; interrupt controllers and timers are the machine's own,
+// The kvm engine: vCPUs that run on the host's processor by way of Linux's KVM, through koffi.
+// Guest RAM is the same WebAssembly memory as with the soft engine, so that devices and virtio
+// backends in other threads are the same; interrupt controllers and timers are the machine's own,
 // not KVM's. RAM is what WebAssembly can address: a machine of more is not given.
 
 import { type Engine, type EngineVm, VmmError } from 'vmm';

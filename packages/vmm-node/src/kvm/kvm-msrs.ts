@@ -2,10 +2,11 @@
 // has it keep the ones that vmm(4)'s guests have, and hand every other access to the engine, which
 // answers by the same policy as the soft engine. Linux, Documentation/virt/kvm/api.rst, 4.97.
 
-import { MSR } from 'vmm';
+import { filterMiscEnable, MSR, readUnknownMsr, writeUnknownMsr } from 'vmm';
 import type { HostCalls } from './host-calls.ts';
 import { KVM_CAP, KVM_CONSTANT, KVM_REQUEST } from './ioctl-numbers.ts';
-import { ENABLE_CAP, MSR_FILTER, MSR_FILTER_RANGE, SIZE } from './struct-layouts.ts';
+import type { KeptRegisters } from './kvm-registers.ts';
+import { ENABLE_CAP, MSR_FILTER, MSR_FILTER_RANGE, RUN, RUN_MSR, SIZE } from './struct-layouts.ts';
 import type { MsrValue } from './vcpu-handle.ts';
 
 /** IA32_FLUSH_CMD, SDM vol. 4: where the host's processor needs it, its guests do. */
@@ -87,4 +88,36 @@ export function filterMsrs(calls: HostCalls, vmFd: number): boolean {
   const filtered = calls.ioctl(vmFd, KVM_REQUEST.KVM_X86_SET_MSR_FILTER, address) === 0;
   calls.unmap(memory);
   return enabled && filtered;
+}
+
+/** Answers RDMSR of a register that KVM does not keep; `run` is a struct kvm_run. */
+export function answerReadMsr(run: DataView, kept: KeptRegisters, pvclockGpa: bigint): void {
+  const index = run.getUint32(RUN.msr + RUN_MSR.index, true);
+  let value = 0n;
+  let isFault = false;
+  if (index === MSR.MISC_ENABLE) value = kept.miscEnable;
+  else if (index === MSR.KVM_SYSTEM_TIME) value = pvclockGpa;
+  else isFault = readUnknownMsr(index) === 'fault';
+  run.setBigUint64(RUN.msr + RUN_MSR.data, value, true);
+  run.setUint8(RUN.msr + RUN_MSR.error, isFault ? 1 : 0);
+}
+
+/** Answers WRMSR of one; `setPvclock` is false for a place where no clock can be. */
+export function answerWriteMsr(
+  run: DataView,
+  kept: KeptRegisters,
+  setPvclock: (value: bigint) => boolean,
+): void {
+  const index = run.getUint32(RUN.msr + RUN_MSR.index, true);
+  const value = run.getBigUint64(RUN.msr + RUN_MSR.data, true);
+  let isFault = false;
+  if (index === MSR.MISC_ENABLE) {
+    const low = filterMiscEnable(Number(BigInt.asIntN(32, value)));
+    kept.miscEnable = ((value >> 32n) << 32n) | BigInt(low);
+  } else if (index === MSR.KVM_SYSTEM_TIME) {
+    isFault = !setPvclock(value);
+  } else {
+    isFault = writeUnknownMsr(index) === 'fault';
+  }
+  run.setUint8(RUN.msr + RUN_MSR.error, isFault ? 1 : 0);
 }

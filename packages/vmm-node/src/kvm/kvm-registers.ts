@@ -1,6 +1,6 @@
-// KVM's register structures to and from vmm(4)'s. Of the latter, two registers are not KVM's to keep:
-// IA32_MISC_ENABLE, which the engine answers itself (kvm-msrs.ts), and XCR0, which means nothing on
-// a processor without XSAVE. The PDPTEs read as 0 and are loaded from memory with CR3.
+// KVM's register structures to and from vmm(4)'s. Of the latter, two registers are not KVM's to
+// keep: IA32_MISC_ENABLE, which the engine answers itself (kvm-msrs.ts), and XCR0, which means
+// nothing on a processor without XSAVE. The PDPTEs read as 0 and are loaded from memory with CR3.
 
 import {
   isControlStatePossible,

@@ -3,16 +3,18 @@
 //
 // An access that the caller answers (IN, INS, MMIO) is not over for KVM until the guest is entered
 // again. Whoever wants to see or change the registers before that has KVM finish the instruction
-// first, with a value that means nothing, and the answer is then put where it belongs: see settle().
+// first, with a value that means nothing, and the answer is then put where it belongs: see
+// settle().
 //
 // What is not as the soft engine has it:
-// - KVM's emulator performs a store to a read-only page as an access to a device and has stepped over
-//   the instruction by then. The exit therefore shows RIP past it; the store is kept, and done as
-//   soon as the page may be written. A caller that moves RIP drops it.
-// - INS learns that its destination is not mapped before the exit, but not that it may not be
+// - A store to a read-only page shows RIP past the instruction: see held-store.ts.
+// - There is no page without the right to execute: see memory-slots.ts.
+// - INS learns before the exit that its destination is not mapped, but not that it may not be
 //   written: the guest then gets its #PF after the device was read.
-// - The counters of IA32_MISC_ENABLE.LIMIT_CPUID_MAXVAL, XCR0 and the PDPTEs: see kvm-registers.ts.
+// - An interrupt is not taken between two elements of a REP INS that KVM has read together.
+// - IA32_MISC_ENABLE.LIMIT_CPUID_MAXVAL has no effect, nor have XCR0 and the PDPTEs.
 // - KVM writes the record of the paravirtual clock when it must, not at every entry.
+// - VMCALL is a call to KVM, which answers that it does not know it.
 
 import {
   type EngineExit,
@@ -21,25 +23,23 @@ import {
   type EngineVcpu,
   type EngineVm,
   emptyEngineExit,
-  filterMiscEnable,
   isPvclockValid,
   MSR,
   type PvclockState,
   pvclockAddress,
-  readUnknownMsr,
   type VcpuRegState,
   VM_RWREGS_ALL,
   VM_RWREGS_GPRS,
-  writeUnknownMsr,
 } from 'vmm';
 import { AccessPieces } from './access-pieces.ts';
+import { HeldStore } from './held-store.ts';
 import { InstructionReader } from './instruction-reader.ts';
 import { internalErrorText } from './internal-error.ts';
 import { ERRNO, KVM_CONSTANT, KVM_EXIT, KVM_REQUEST } from './ioctl-numbers.ts';
-import { RESET_MSRS } from './kvm-msrs.ts';
+import { answerReadMsr, answerWriteMsr, RESET_MSRS } from './kvm-msrs.ts';
 import { readRegisters, writeRegisters } from './kvm-registers.ts';
 import type { KvmVm } from './kvm-vm.ts';
-import { EVENTS, FPU, RUN, RUN_IO, RUN_MMIO, RUN_MSR, SIZE, SREGS } from './struct-layouts.ts';
+import { EVENTS, FPU, RUN, RUN_IO, RUN_MMIO, SIZE, SREGS } from './struct-layouts.ts';
 import { AREA, type VcpuHandle } from './vcpu-handle.ts';
 
 /** Exits that the engine answers itself are bounded too: a slice ends after so many. */
@@ -69,8 +69,7 @@ export class KvmVcpu implements EngineVcpu {
   private isStale = true;
   private interrupt = -1;
   private exception: { vector: number; code: number | undefined } | undefined;
-  /** A store that a read-only page has held up. */
-  private readonly store = { isHeld: false, gpa: 0, size: 0, data: new Uint8Array(8), rip: 0n };
+  private readonly store: HeldStore;
   private pvclockGpa = 0n;
   private pvclockVersion = 0;
 
@@ -79,6 +78,7 @@ export class KvmVcpu implements EngineVcpu {
     this.kvm = kvm;
     this.handle = kvm.vcpu;
     this.reader = new InstructionReader(kvm);
+    this.store = new HeldStore(kvm);
     this.handle.run.setBigUint64(RUN.kvm_valid_regs, BigInt(KVM_CONSTANT.KVM_SYNC_X86_REGS), true);
   }
 
@@ -86,7 +86,7 @@ export class KvmVcpu implements EngineVcpu {
 
   run(): EngineExitReasonValue {
     if (this.owed !== 'nothing' && this.pieces.next()) return this.presentPiece();
-    if (this.store.isHeld && !this.releaseStore()) return EngineExitReason.protection;
+    if (this.store.isHeld && !this.store.release()) return EngineExitReason.protection;
     this.injectPending();
     this.isSettled = false;
     this.kvm.timer.start();
@@ -128,14 +128,13 @@ export class KvmVcpu implements EngineVcpu {
       case KVM_EXIT.KVM_EXIT_INTR:
         return EngineExitReason.none;
       case KVM_EXIT.KVM_EXIT_X86_RDMSR:
-        this.answerReadMsr();
+        answerReadMsr(this.handle.run, this.kept, this.pvclockGpa);
         return undefined;
       case KVM_EXIT.KVM_EXIT_X86_WRMSR:
-        this.answerWriteMsr();
+        answerWriteMsr(this.handle.run, this.kept, (value) => this.setPvclock(value));
         return undefined;
-      case KVM_EXIT.KVM_EXIT_INTERNAL_ERROR: {
+      case KVM_EXIT.KVM_EXIT_INTERNAL_ERROR:
         return this.fail(internalErrorText(this.handle.run));
-      }
       case KVM_EXIT.KVM_EXIT_FAIL_ENTRY: {
         const code = this.handle.run.getBigUint64(RUN.hw, true);
         return this.fail(
@@ -193,14 +192,10 @@ export class KvmVcpu implements EngineVcpu {
     const size = run.getUint32(RUN.mmio + RUN_MMIO.len, true);
     this.owed = 'mmio';
     if (exit.isWrite && this.kvm.slots.isReadOnly(exit.gpa)) {
-      store.isHeld = true;
-      store.gpa = exit.gpa;
-      store.size = size;
-      for (let i = 0; i < 8; i++) store.data[i] = run.getUint8(RUN.mmio + RUN_MMIO.data + i);
+      store.takeData(exit.gpa, size);
       this.pieces.clear();
       this.settle();
-      this.handle.get('regs');
-      store.rip = this.handle.register('rip');
+      store.hold();
       exit.isFetch = false;
       return EngineExitReason.protection;
     }
@@ -325,51 +320,6 @@ export class KvmVcpu implements EngineVcpu {
     }
   }
 
-  /** Does a store that a read-only page held up; false while the page is read-only. */
-  private releaseStore(): boolean {
-    const { store, kvm } = this;
-    this.handle.get('regs');
-    const isMoved = this.handle.register('rip') !== store.rip;
-    if (!isMoved && kvm.slots.isReadOnly(store.gpa)) return false;
-    store.isHeld = false;
-    if (isMoved) return true;
-    const offset = kvm.slots.offsetOf(store.gpa);
-    if (offset >= 0) kvm.bytes().set(store.data.subarray(0, store.size), offset);
-    return true;
-  }
-
-  // Model-specific registers.
-
-  private answerReadMsr(): void {
-    const { run } = this.handle;
-    const at = RUN.msr;
-    const index = run.getUint32(at + RUN_MSR.index, true);
-    let value = 0n;
-    let isFault = false;
-    if (index === MSR.MISC_ENABLE) value = this.kept.miscEnable;
-    else if (index === MSR.KVM_SYSTEM_TIME) value = this.pvclockGpa;
-    else isFault = readUnknownMsr(index) === 'fault';
-    run.setBigUint64(at + RUN_MSR.data, value, true);
-    run.setUint8(at + RUN_MSR.error, isFault ? 1 : 0);
-  }
-
-  private answerWriteMsr(): void {
-    const { run } = this.handle;
-    const at = RUN.msr;
-    const index = run.getUint32(at + RUN_MSR.index, true);
-    const value = run.getBigUint64(at + RUN_MSR.data, true);
-    let isFault = false;
-    if (index === MSR.MISC_ENABLE) {
-      const low = filterMiscEnable(Number(BigInt.asIntN(32, value)));
-      this.kept.miscEnable = ((value >> 32n) << 32n) | BigInt(low);
-    } else if (index === MSR.KVM_SYSTEM_TIME) {
-      isFault = !this.setPvclock(value);
-    } else {
-      isFault = writeUnknownMsr(index) === 'fault';
-    }
-    run.setUint8(at + RUN_MSR.error, isFault ? 1 : 0);
-  }
-
   // Registers.
 
   readRegs(into: VcpuRegState, mask: number): void {
@@ -386,7 +336,7 @@ export class KvmVcpu implements EngineVcpu {
   reset(state: VcpuRegState): boolean {
     this.settle();
     this.isSettled = false;
-    this.store.isHeld = false;
+    this.store.drop();
     this.interrupt = -1;
     this.exception = undefined;
     this.pvclockGpa = 0n;

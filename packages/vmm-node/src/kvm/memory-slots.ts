@@ -1,7 +1,7 @@
 // Guest memory as KVM knows it: slots, which are pieces of the virtual machine's own WebAssembly
-// memory, with the protections of MPROTECT_EPT as far as slots have any. KVM has no right to execute
-// of its own, so that memory that can be read can be executed and the other way round; a page
-// without WRITE is in a read-only slot.
+// memory, with the protections of MPROTECT_EPT as far as slots have any. KVM has no right to
+// execute of its own, so that memory that can be read can be executed and the other way round; a
+// page without WRITE is in a read-only slot. What no slot covers is MMIO.
 //
 // Memory that WebAssembly cannot address cannot be given: a machine ends at 4 GiB of RAM.
 

@@ -3,8 +3,8 @@
 // hosts, virtual machines themselves, where each exit costs more than it saves. So a guest of a few
 // instructions is timed: a loop, and some exits.
 //
-// It never hangs, since every RUN of the engine is a slice, and takes some milliseconds where KVM is
-// good, PROBE_MS_MAX where it is not.
+// It never hangs, since every RUN of the engine is a slice, and takes some milliseconds where KVM
+// is good, PROBE_MS_MAX and a slice where it is not.
 
 import {
   EngineExitReason,
@@ -42,7 +42,7 @@ export interface KvmSpeed {
 const PAGE_TABLES = 0x1000;
 const CODE = 0x4000;
 const MEMORY_PAGES = 1;
-/** mov ecx, ITERATIONS; 1: dec ecx; jnz 1b; out 0x80, al; then OUTs for ever: 2: out 0x80, al; jmp 2b */
+/** mov ecx, ITERATIONS; 1: dec ecx; jnz 1b; out 0x80, al; 2: out 0x80, al; jmp 2b */
 const PROGRAM = [
   0xb9,
   ...new Uint8Array(Uint32Array.of(ITERATIONS).buffer),

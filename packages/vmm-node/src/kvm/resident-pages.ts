@@ -1,6 +1,6 @@
-// How much of its memory a guest uses, as the host knows it: pages that are resident, be it the guest
-// or a device that touched them. Counting takes a system call and some nanoseconds for each page, so
-// that it is done as often as costs one percent of the time.
+// How much of its memory a guest uses, as the host knows it: pages that are resident, be it the
+// guest or a device that touched them. Counting takes a system call and some nanoseconds for each
+// page, so that it is done as often as costs one percent of the time.
 
 import type { EngineMemoryRange } from 'vmm';
 import type { HostCalls, HostMemory } from './host-calls.ts';

@@ -1,7 +1,7 @@
-// What bounds a slice. KVM_RUN lasts until the guest needs something or a signal arrives, so a timer
-// of the kernel sends the vCPU's thread one every millisecond while the guest runs. Other threads
-// that want the vCPU back (TERM, INTR) therefore have nothing to do but to say so in shared memory,
-// as with any engine: they need not know which thread it is, nor any call of the host.
+// What bounds a slice. KVM_RUN lasts until the guest needs something or a signal arrives, so a
+// timer of the kernel sends the vCPU's thread one every millisecond while the guest runs. Other
+// threads that want the vCPU back (TERM, INTR) therefore have nothing to do but to say so in shared
+// memory, as with any engine: they need not know which thread it is, nor any call of the host.
 //
 // A signal that arrives between two KVM_RUNs is spent on nothing; the next one follows a
 // millisecond later.

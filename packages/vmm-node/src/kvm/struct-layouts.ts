@@ -1,6 +1,6 @@
-// Where the fields of KVM's structures lie, in bytes: <linux/kvm.h> and <asm/kvm.h> for x86-64. The
-// test beside this file has the C compiler check every offset and size. Nested structures have their
-// members' names joined by an underscore.
+// Where the fields of KVM's structures lie, in bytes: <linux/kvm.h> and <asm/kvm.h> for x86-64.
+// The test beside this file has the C compiler check every offset and size. Nested structures have
+// their members' names joined by an underscore.
 
 /** struct kvm_run, the page that the kernel and the engine share. */
 export const RUN = {
