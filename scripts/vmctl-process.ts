@@ -14,6 +14,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export interface Special {
   /** The size of the machine's memory, as vmctl(8) takes it. */
   readonly memory?: string;
+  /** What these scripts show and measure is the soft engine, also where there is KVM. */
+  readonly engine?: string;
   /** Keeps the terminal's SIGINT from vmctl: it gets a session of its own. */
   readonly detached?: boolean;
   /** The Node to run it on; that of this process unless given. */
@@ -30,9 +32,11 @@ export function startVmctl(
   commandLine: string,
   options: readonly string[],
   stdio: StdioOptions,
-  { memory = `${MEMORY_MB}M`, detached = false, node = process.execPath }: Special = {},
+  special: Special = {},
 ): ChildProcess {
-  const words = ['-m', memory, '-b', guest.kernel, '-I', guest.initrd, '-d', disk];
+  const { memory = `${MEMORY_MB}M`, engine = 'soft', detached = false } = special;
+  const { node = process.execPath } = special;
+  const words = ['-e', engine, '-m', memory, '-b', guest.kernel, '-I', guest.initrd, '-d', disk];
   const program = join(root(), 'packages/vmd/bin/vmctl.js');
   const args = [program, 'run', ...words, '-a', commandLine, ...options, 'guest'];
   const child = spawn(node, args, { stdio, detached });

@@ -26,7 +26,7 @@ export function createVmMemory(memoryBytes: number): WebAssembly.Memory {
   const size = `A memory of ${memoryBytes / MB} MB`;
   if (memoryBytes > RAM_BYTES_MAX) {
     const max = RAM_BYTES_MAX / MB;
-    throw new VmmError('ENOMEM', `${size} is more than the soft engine can give: ${max} MB.`);
+    throw new VmmError('ENOMEM', `${size} is more than WebAssembly can give: ${max} MB.`);
   }
   // Node before 22 knows only the host's memory, not the container's.
   const available = process.availableMemory?.() ?? freemem();

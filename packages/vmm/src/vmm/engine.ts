@@ -8,7 +8,7 @@
 // - State is precise at every exit: readRegs() shows the architectural state, and RIP is where the
 //   guest goes on. After IN, OUT and HLT that is past the instruction, as vmm(4) of the 6.7 to 7.2
 //   releases left it; after a protection violation or an MMIO access it is still at the
-//   instruction.
+//   instruction, except that hardware may have stepped over a store (see the kvm engine).
 // - Guest misbehaviour is the guest's: it gets its exception. run() never throws for it.
 // - Nothing here allocates per exit, except readRegs() (64-bit registers are bigint there).
 
@@ -55,7 +55,7 @@ export interface EngineExit {
   data: number;
   /** mmio with isWrite and size 8: the high 32 bits, unsigned. */
   dataHigh: number;
-  /** io, hlt: length of the instruction in bytes, 1..15. */
+  /** io, hlt: length of the instruction in bytes, 1..15; 0 where the engine cannot tell. */
   instructionLength: number;
   /** mmio, protection: the guest-physical address accessed. */
   gpa: number;
