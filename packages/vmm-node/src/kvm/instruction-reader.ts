@@ -3,9 +3,9 @@
 // fit the exit was not the one, and is looked for anew.
 
 import type { EngineExit } from 'vmm';
-import { findIoInstruction } from './io-instruction.ts';
+import { emptyIoInstruction, findIoInstruction } from './io-instruction.ts';
 import type { KvmVm } from './kvm-vm.ts';
-import { REGS, RUN, SREGS } from './struct-layouts.ts';
+import { REGS, RUN, SEGMENT, SREGS } from './struct-layouts.ts';
 import { AREA } from './vcpu-handle.ts';
 
 /** Places remembered; a power of two. */
@@ -13,6 +13,9 @@ const PLACES = 64;
 /** Bytes before and after RIP that an instruction can have. */
 const REACH = 16;
 const PAGE_BYTES = 4096;
+const MASK_16 = 0xffffn;
+const MASK_32 = 0xffff_ffffn;
+const MASK_64 = 0xffff_ffff_ffff_ffffn;
 
 /** Describes the I/O instructions of one vCPU. */
 export class InstructionReader {
@@ -22,7 +25,7 @@ export class InstructionReader {
   private readonly high = new Int32Array(PLACES);
   private readonly offsets = new Float64Array(PLACES).fill(-1);
   private readonly code = new Uint8Array(2 * REACH);
-  private readonly found = { isString: false, hasRep: false, portIsImmediate: false, length: 0 };
+  private readonly found = emptyIoInstruction();
 
   constructor(kvm: KvmVm) {
     this.kvm = kvm;
@@ -41,14 +44,25 @@ export class InstructionReader {
       this.high[place] = high;
       this.offsets[place] = offset;
       if (offset < 0 || !this.matches(offset, exit)) {
-        Object.assign(this.found, { isString: false, hasRep: false, length: 0 });
-        this.found.portIsImmediate = false;
+        Object.assign(this.found, emptyIoInstruction());
       }
     }
     exit.isString = this.found.isString;
     exit.hasRep = this.found.hasRep;
     exit.portIsImmediate = this.found.portIsImmediate;
     exit.instructionLength = this.found.length;
+  }
+
+  /**
+   * The bits of an address register that the instruction described last uses, for the code segment
+   * as last fetched.
+   */
+  addressMask(): bigint {
+    const { view } = this.kvm.vcpu;
+    const cs = AREA.sregs + SREGS.cs;
+    const { hasAddressSize } = this.found;
+    if (view.getUint8(cs + SEGMENT.l) !== 0) return hasAddressSize ? MASK_32 : MASK_64;
+    return (view.getUint8(cs + SEGMENT.db) !== 0) === hasAddressSize ? MASK_16 : MASK_32;
   }
 
   /** Where RIP lies in the WebAssembly memory; -1 where it does not. */

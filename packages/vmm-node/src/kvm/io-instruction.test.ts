@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { assemble, type Mode } from '../../../vmm/test/guest-program.ts';
-import { findIoInstruction } from './io-instruction.ts';
+import { emptyIoInstruction, findIoInstruction } from './io-instruction.ts';
 
 const PORT = 0x70;
 
@@ -9,7 +9,7 @@ function found(source: string, mode: Mode, isIn: boolean, size: number, dx: numb
   const instruction = assemble(source, mode);
   const code = new Uint8Array(32).fill(0x90);
   code.set(instruction, 16 - (past ? instruction.length : 0));
-  const into = { isString: false, hasRep: false, portIsImmediate: false, length: 0 };
+  const into = emptyIoInstruction();
   const access = { isIn, size, port: PORT };
   return findIoInstruction(code, 16, dx, access, into) ? into : undefined;
 }
@@ -24,7 +24,8 @@ test.each<[string, Mode, boolean, number, string]>([
   ['insb', 64, true, 1, 'string'],
   ['rep insd', 64, true, 4, 'string rep'],
   ['rep insw', 16, true, 2, 'string rep'],
-  ['rep outs dx, word ptr fs:[esi]', 64, false, 2, 'string rep'],
+  ['rep outs dx, word ptr fs:[esi]', 64, false, 2, 'string rep address'],
+  ['insb es:[edi], dx', 16, true, 1, 'string address'],
   ['outsb', 32, false, 1, 'string'],
 ])('"%s" of %d-bit code is found at RIP and before it', (source, mode, isIn, size, words) => {
   const length = assemble(source, mode).length;
@@ -32,6 +33,7 @@ test.each<[string, Mode, boolean, number, string]>([
     isString: words.includes('string'),
     hasRep: words.includes('rep'),
     portIsImmediate: words === 'immediate',
+    hasAddressSize: words.includes('address'),
     length,
   };
   const dx = expected.portIsImmediate ? 0x3f8 : PORT;

@@ -10,8 +10,21 @@ export interface IoInstruction {
   isString: boolean;
   hasRep: boolean;
   portIsImmediate: boolean;
+  /** It has an address-size prefix. */
+  hasAddressSize: boolean;
   /** 1..15; 0 when the instruction was not found. */
   length: number;
+}
+
+/** A description of nothing, to be filled. */
+export function emptyIoInstruction(): IoInstruction {
+  return {
+    isString: false,
+    hasRep: false,
+    portIsImmediate: false,
+    hasAddressSize: false,
+    length: 0,
+  };
 }
 
 /** What the exit says of it. */
@@ -23,6 +36,7 @@ export interface IoAccess {
 
 const LENGTH_MAX = 15;
 const LEGACY_PREFIXES = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3]);
+const ADDRESS_SIZE = 0x67;
 const isRex = (byte: number): boolean => (byte & 0xf0) === 0x40;
 const isRep = (byte: number): boolean => byte === 0xf2 || byte === 0xf3;
 
@@ -57,7 +71,9 @@ function describe(
   const opcode = code[opcodeAt];
   into.isString = opcode < 0x70;
   into.portIsImmediate = length === 2;
-  into.hasRep = into.isString && code.subarray(start, opcodeAt).some(isRep);
+  const prefixes = code.subarray(start, opcodeAt);
+  into.hasRep = into.isString && prefixes.some(isRep);
+  into.hasAddressSize = prefixes.includes(ADDRESS_SIZE);
   into.length = opcodeAt + length - start;
 }
 

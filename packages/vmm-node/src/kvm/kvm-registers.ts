@@ -203,5 +203,7 @@ function writeSystemRegisters(handle: VcpuHandle, from: VcpuRegState, mask: numb
     }
   }
   for (let i = 0; i < 4; i++) set(SREGS.interrupt_bitmap + 8 * i, 0n);
+  // There is no local APIC, and CPUID shows one as long as its base says that it is on.
+  set(SREGS.apic_base, 0n);
   return handle.put('sregs');
 }

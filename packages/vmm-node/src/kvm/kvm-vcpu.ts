@@ -50,6 +50,15 @@ const MXCSR_RESET = 0x1f80;
 const RFLAGS_IF = 1n << 9n;
 const RFLAGS_DF = 1n << 10n;
 
+/** What holds an interrupt off besides RFLAGS.IF: fields of struct kvm_vcpu_events. */
+const HOLDS = [
+  EVENTS.exception_injected,
+  EVENTS.exception_pending,
+  EVENTS.interrupt_injected,
+  EVENTS.interrupt_shadow,
+  EVENTS.nmi_injected,
+] as const;
+
 /** What KVM waits for before it goes on with the instruction. */
 type Owed = 'nothing' | 'io' | 'mmio';
 
@@ -174,14 +183,16 @@ export class KvmVcpu implements EngineVcpu {
 
   /** The page that INS stores to exists for the guest. */
   private isInsMapped(): boolean {
-    const { handle } = this;
-    handle.get('regs');
-    return handle.translate(this.insAddress(handle.register('rdi'))) >= 0;
+    this.handle.get('regs');
+    return this.handle.translate(this.insAddress(0n)) >= 0;
   }
 
-  private insAddress(rdi: bigint): bigint {
-    this.handle.get('sregs');
-    return this.handle.view.getBigUint64(AREA.sregs + SREGS.es, true) + rdi;
+  /** The linear address that is `back` bytes before the one that ES and RDI show. */
+  private insAddress(back: bigint): bigint {
+    const { handle } = this;
+    handle.get('sregs');
+    const offset = (handle.register('rdi') - back) & this.reader.addressMask();
+    return handle.view.getBigUint64(AREA.sregs + SREGS.es, true) + offset;
   }
 
   private describeMmio(): EngineExitReasonValue {
@@ -280,20 +291,27 @@ export class KvmVcpu implements EngineVcpu {
   private rewindString(start: bigint): void {
     const { handle, pieces, exit } = this;
     const count = BigInt(pieces.remaining);
+    handle.get('sregs');
     if (count === 0n) {
       // KVM's emulator leaves a REP of no elements to be stepped over.
-      const isOver = exit.hasRep && handle.register('rcx') === 0n;
+      const isOver = exit.hasRep && (handle.register('rcx') & this.reader.addressMask()) === 0n;
       if (!isOver || handle.register('rip') !== start) return;
       handle.setRegister('rip', start + BigInt(exit.instructionLength));
       return;
     }
     const bytes = count * BigInt(pieces.size);
     const isDown = (handle.register('rflags') & RFLAGS_DF) !== 0n;
-    const rdi = handle.register('rdi') + (isDown ? bytes : -bytes);
-    handle.setRegister('rdi', BigInt.asUintN(64, rdi));
-    handle.setRegister('rcx', BigInt.asUintN(64, handle.register('rcx') + count));
+    this.addToRegister('rdi', isDown ? bytes : -bytes);
+    this.addToRegister('rcx', count);
     handle.setRegister('rip', start);
     pieces.clear();
+  }
+
+  /** Adds to the part of a register that string instructions use. */
+  private addToRegister(name: 'rcx' | 'rdi', amount: bigint): void {
+    const mask = this.reader.addressMask();
+    const value = this.handle.register(name);
+    this.handle.setRegister(name, (value & ~mask) | ((value + amount) & mask));
   }
 
   private mergeAccumulator(data: number): void {
@@ -311,8 +329,7 @@ export class KvmVcpu implements EngineVcpu {
     const { handle, exit } = this;
     handle.get('regs');
     const isDown = (handle.register('rflags') & RFLAGS_DF) !== 0n;
-    const step = BigInt(isDown ? -exit.size : exit.size);
-    const address = this.insAddress(handle.register('rdi') - step);
+    const address = this.insAddress(BigInt(isDown ? -exit.size : exit.size));
     const bytes = this.kvm.bytes();
     for (let i = 0; i < exit.size; i++) {
       const offset = this.kvm.slots.offsetOf(handle.translate(address + BigInt(i)));
@@ -341,8 +358,9 @@ export class KvmVcpu implements EngineVcpu {
     this.exception = undefined;
     this.pvclockGpa = 0n;
     this.handle.setMsrs(RESET_MSRS);
-    this.setEvents();
+    this.clearEvents();
     this.resetFpu();
+    this.handle.run.setBigUint64(RUN.cr8, 0n, true);
     return this.writeRegs(state, VM_RWREGS_ALL);
   }
 
@@ -362,8 +380,11 @@ export class KvmVcpu implements EngineVcpu {
     if (this.interrupt >= 0 || this.exception !== undefined) return false;
     if (this.owed === 'mmio' || (this.owed === 'io' && this.pieces.remaining > 0)) return false;
     if (!this.isStale) return this.handle.run.getUint8(RUN.ready_for_interrupt_injection) !== 0;
-    this.handle.get('regs');
-    return (this.handle.register('rflags') & RFLAGS_IF) !== 0n;
+    const { handle } = this;
+    handle.get('events');
+    const isHeld = HOLDS.some((field) => handle.view.getUint8(AREA.events + field) !== 0);
+    handle.get('regs');
+    return !isHeld && (handle.register('rflags') & RFLAGS_IF) !== 0n;
   }
 
   requestWindow(on: boolean): void {
@@ -383,7 +404,7 @@ export class KvmVcpu implements EngineVcpu {
     if (exception !== undefined) {
       this.settle();
       this.exception = undefined;
-      this.setEvents(exception);
+      this.raise(exception.vector, exception.code);
     } else if (interrupt >= 0) {
       this.settle();
       this.interrupt = -1;
@@ -392,21 +413,26 @@ export class KvmVcpu implements EngineVcpu {
     }
   }
 
-  /** Leaves KVM with one exception to deliver, or with nothing, and ends any shadow. */
-  private setEvents(exception?: { vector: number; code: number | undefined }): void {
+  /** Has KVM deliver an exception. */
+  private raise(vector: number, code: number | undefined): void {
     const { handle } = this;
     const { view } = handle;
     const at = AREA.events;
-    for (let i = 0; i < SIZE.kvm_vcpu_events; i++) view.setUint8(at + i, 0);
-    view.setUint32(at + EVENTS.flags, KVM_CONSTANT.KVM_VCPUEVENT_VALID_SHADOW, true);
-    if (exception !== undefined) {
-      const { vector, code } = exception;
-      view.setUint8(at + EVENTS.exception_injected, 1);
-      view.setUint8(at + EVENTS.exception_nr, vector);
-      view.setUint8(at + EVENTS.exception_has_error_code, code === undefined ? 0 : 1);
-      view.setUint32(at + EVENTS.exception_error_code, code ?? 0, true);
-    }
-    handle.callWith(KVM_REQUEST.KVM_SET_VCPU_EVENTS, at);
+    handle.get('events');
+    view.setUint8(at + EVENTS.exception_injected, 1);
+    view.setUint8(at + EVENTS.exception_nr, vector);
+    view.setUint8(at + EVENTS.exception_has_error_code, code === undefined ? 0 : 1);
+    view.setUint32(at + EVENTS.exception_error_code, code ?? 0, true);
+    handle.put('events');
+  }
+
+  /** Leaves KVM with nothing to deliver, and no shadow. */
+  private clearEvents(): void {
+    const { view } = this.handle;
+    for (let i = 0; i < SIZE.kvm_vcpu_events; i++) view.setUint8(AREA.events + i, 0);
+    const { KVM_VCPUEVENT_VALID_SHADOW: flags } = KVM_CONSTANT;
+    view.setUint32(AREA.events + EVENTS.flags, flags, true);
+    this.handle.put('events');
   }
 
   // Memory.

@@ -23,6 +23,10 @@ const MEMBERS: Readonly<Record<string, string>> = {
   exception_nr: 'exception.nr',
   exception_has_error_code: 'exception.has_error_code',
   exception_error_code: 'exception.error_code',
+  exception_pending: 'exception.pending',
+  interrupt_injected: 'interrupt.injected',
+  interrupt_shadow: 'interrupt.shadow',
+  nmi_injected: 'nmi.injected',
 };
 
 const offsets = (

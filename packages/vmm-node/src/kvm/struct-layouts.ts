@@ -9,6 +9,7 @@ export const RUN = {
   exit_reason: 8,
   ready_for_interrupt_injection: 12,
   if_flag: 13,
+  cr8: 16,
   hw: 32,
   io: 32,
   internal: 32,
@@ -99,12 +100,16 @@ export const DEBUGREGS = { db: 0, dr6: 32, dr7: 40, flags: 48 } as const;
 /** struct kvm_fpu, as far as a reset sets it. */
 export const FPU = { fcw: 128, ftwx: 132, mxcsr: 408 } as const;
 
-/** struct kvm_vcpu_events, as far as the engine sets it. */
+/** struct kvm_vcpu_events, as far as the engine looks at it. */
 export const EVENTS = {
   exception_injected: 0,
   exception_nr: 1,
   exception_has_error_code: 2,
+  exception_pending: 3,
   exception_error_code: 4,
+  interrupt_injected: 8,
+  interrupt_shadow: 11,
+  nmi_injected: 12,
   flags: 20,
 } as const;
 

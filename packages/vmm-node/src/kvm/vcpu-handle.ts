@@ -22,12 +22,13 @@ const AREA_BYTES = 4096;
 const MSRS_MAX = (AREA_BYTES - AREA.msrs - MSRS.entries) / SIZE.kvm_msr_entry;
 
 /** Structures that can be read and written back. */
-export type RegisterFile = 'regs' | 'sregs' | 'debugregs';
+export type RegisterFile = 'regs' | 'sregs' | 'debugregs' | 'events';
 
 const REQUESTS: Readonly<Record<RegisterFile, readonly [get: number, put: number]>> = {
   regs: [KVM_REQUEST.KVM_GET_REGS, KVM_REQUEST.KVM_SET_REGS],
   sregs: [KVM_REQUEST.KVM_GET_SREGS, KVM_REQUEST.KVM_SET_SREGS],
   debugregs: [KVM_REQUEST.KVM_GET_DEBUGREGS, KVM_REQUEST.KVM_SET_DEBUGREGS],
+  events: [KVM_REQUEST.KVM_GET_VCPU_EVENTS, KVM_REQUEST.KVM_SET_VCPU_EVENTS],
 };
 
 /** A model-specific register and its value. */
