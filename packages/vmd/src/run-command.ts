@@ -27,9 +27,10 @@ export function runCommand(environment: Environment): Command {
     async run(parsed) {
       const options = runArguments(parsed, environment.say);
       const verbose = options.verbose || environment.verbose;
-      const isAsked = parsed.options.some(({ name, value }) => name === 'e' && value === 'auto');
+      const isNamed = parsed.options.some(({ name }) => name === 'e');
       const onEngine = ({ engine, reason }: EngineChoice): void => {
-        if (verbose || isAsked) environment.say(`engine ${engine}: ${reason}`);
+        if (options.engine !== 'auto' || !(verbose || isNamed)) return;
+        environment.say(`engine ${engine}: ${reason}`);
       };
       const runVm = await loadRunVm();
       const stop = new AbortController();

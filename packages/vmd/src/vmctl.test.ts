@@ -43,7 +43,7 @@ test('vmctl run says which engine it takes when that is asked with -e auto, or w
   const line = /^vmctl: engine (soft|kvm): .*[^.]\nvmctl: .*kernel.*\n$/;
   expect(run('-e', 'auto')).toMatch(line);
   expect(run('-v')).toMatch(line);
-  expect(run('-e', 'soft')).toMatch(/^vmctl: [^\n]*kernel[^\n]*\n$/);
+  expect(run('-v', '-e', 'soft')).toMatch(/^vmctl: [^\n]*kernel[^\n]*\n$/);
   expect(run()).toMatch(/^vmctl: [^\n]*kernel[^\n]*\n$/);
 });
 

@@ -43,6 +43,9 @@ export const RESET_MSRS: readonly MsrValue[] = [
   [MSR.SYSENTER_EIP, 0n],
   [MSR.PAT, 0x0007_0406_0007_0406n],
   [MSR.KVM_SYSTEM_TIME, 0n],
+  [MSR.TSC_AUX, 0n],
+  // Last, since not every host's processor has it.
+  [MSR.SPEC_CTRL, 0n],
 ];
 
 /** The registers of the filter's ranges: a bitmap each. */

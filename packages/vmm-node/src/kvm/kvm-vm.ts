@@ -71,15 +71,21 @@ export class KvmVm {
     // Signals would have it start anew again and again.
     this.timer.stop();
     this.fd = createVm(host);
-    this.prepare(host, vm);
-    this.slots = new MemorySlots(vm.ranges, (slot) => this.setSlot(slot));
-    this.vcpu = this.createVcpu(host);
-    const tscKhz = this.vcpu.call(KVM_REQUEST.KVM_GET_TSC_KHZ);
-    const context = { vcpuId: vm.vcpuId, tscHz: Math.max(tscKhz, 0) * 1000 };
-    if (!setGuestCpuid(calls, this.vcpu, host.supported, context)) {
-      throw new VmmError('EIO', "This host's KVM refuses the processor that guests are to see.");
+    try {
+      this.prepare(host, vm);
+      this.slots = new MemorySlots(vm.ranges, (slot) => this.setSlot(slot));
+      this.vcpu = this.createVcpu(host);
+    } catch (error) {
+      calls.unmap(this.area);
+      calls.close(this.fd);
+      throw error;
     }
     this.resident = new ResidentPages(calls, this.base, vm.ranges);
+    const tscKhz = this.vcpu.call(KVM_REQUEST.KVM_GET_TSC_KHZ);
+    const context = { vcpuId: vm.vcpuId, tscHz: Math.max(tscKhz, 0) * 1000 };
+    if (setGuestCpuid(calls, this.vcpu, host.supported, context)) return;
+    this.close();
+    throw new VmmError('EIO', "This host's KVM refuses the processor that guests are to see.");
   }
 
   /** The WebAssembly memory, as bytes. */
