@@ -3,12 +3,17 @@
 import { randomFillSync } from 'node:crypto';
 import type { Clock, Entropy } from 'vmm';
 
-/** Real time since the clock's making, and the host's wall clock. */
+/** Real time since the clock's making, but for what is left out, and the host's wall clock. */
 export class HostClock implements Clock {
-  private readonly originMs = performance.now();
+  private originMs = performance.now();
 
   now(): number {
     return (performance.now() - this.originMs) * 1e6;
+  }
+
+  /** Takes `ns` nanoseconds, which have passed, out of the time: the machine was paused. */
+  leaveOut(ns: number): void {
+    this.originMs += ns / 1e6;
   }
 
   wallMs(): number {

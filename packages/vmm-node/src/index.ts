@@ -13,6 +13,7 @@ export type {
   CompilerStatistics,
   EngineName,
   RunConsole,
+  RunControl,
   RunDisk,
   RunEnd,
   RunForward,

@@ -47,6 +47,19 @@ export interface RunConsole {
   drained(): Promise<void>;
 }
 
+/** What can be done with a machine that runs. */
+export interface RunControl {
+  /** Holds the processor and the machine's time; resolves when they stand still. */
+  pause(): Promise<void>;
+  /** Lets them go on. */
+  unpause(): void;
+  /**
+   * Asks the guest to shut down, which ends the run in time if it complies; false when it is not
+   * listening. Absent when the machine has no device to ask with.
+   */
+  readonly requestShutdown?: () => boolean;
+}
+
 /** The engines a virtual machine can run on; `auto`, the default, takes the better one. */
 export const ENGINES = ['auto', 'soft', 'kvm'] as const;
 export type EngineName = (typeof ENGINES)[number];
@@ -82,6 +95,10 @@ export interface RunOptions {
   /** Whether to collect {@link RunStatistics}. */
   readonly verbose: boolean;
   readonly console: RunConsole;
+  /** Called once when the machine is made and its guest starts. */
+  readonly onRunning?: (control: RunControl) => void;
+  /** Called when the guest is started anew after a reset. */
+  readonly onRestart?: () => void;
   /** Ends the run from outside: the user left, or the process is told to stop. */
   readonly stop: AbortSignal;
 }

@@ -44,8 +44,10 @@ const INPUT_WAITS = 4;
 const OUTPUT_WAITS = 5;
 /** Counts answers to {@link VcpuMessage} `query`. */
 const ANSWERS = 6;
-const QUEUE_STATE = 7;
-const HEADER_BYTES = 64;
+/** The worker is to hold the machine. */
+const PAUSE = 7;
+const QUEUE_STATE = 8;
+const HEADER_BYTES = 128;
 
 /** The console's bit of the attention word: output to show, or room for input. */
 const CONSOLE_BIT = 1 << REMOTE_DEVICES_MAX;
@@ -65,6 +67,8 @@ export interface WorkerStatistics {
 /** From the worker to the main thread. */
 export type VcpuMessage =
   | { readonly kind: 'attention' }
+  /** The machine is made; it stands still, as it was asked to; its guest is started anew. */
+  | { readonly kind: 'running' | 'paused' | 'restarted' }
   | {
       readonly kind: 'activate';
       readonly device: number;
@@ -143,6 +147,16 @@ export class ThreadLink {
 
   get stopping(): boolean {
     return Atomics.load(this.words, STOP) !== 0;
+  }
+
+  /** Asks the worker to hold the machine, or to go on with it. */
+  set pausing(pausing: boolean) {
+    Atomics.store(this.words, PAUSE, pausing ? 1 : 0);
+    this.ring();
+  }
+
+  get pausing(): boolean {
+    return Atomics.load(this.words, PAUSE) !== 0;
   }
 
   // Bits. The methods that set them return true when the other thread is to be told.

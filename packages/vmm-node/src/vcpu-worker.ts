@@ -95,6 +95,7 @@ class VcpuHost implements MachineHost {
     if (rings === this.ringsSeen) return false;
     this.ringsSeen = rings;
     this.takeIn();
+    if (this.link.pausing) this.standStill();
     return this.link.stopping;
   }
 
@@ -103,6 +104,24 @@ class VcpuHost implements MachineHost {
     if (this.hasOutput) this.showOutput();
     const timeoutMs = (deadlineNs - nowNs) / 1e6;
     if (timeoutMs > SLEEP_MS_MIN) this.link.awaitRing(this.ringsSeen, timeoutMs);
+  }
+
+  restarted(): void {
+    this.post({ kind: 'restarted' });
+  }
+
+  /** Time does not pass for the machine until the main thread goes on with it, or ends it. */
+  private standStill(): void {
+    const { link, clock } = this;
+    const sinceNs = clock.now();
+    if (this.hasOutput) this.showOutput();
+    this.post({ kind: 'paused' });
+    for (;;) {
+      const { rings } = link;
+      if (!link.pausing || link.stopping) break;
+      link.awaitRing(rings, Infinity);
+    }
+    clock.leaveOut(clock.now() - sinceNs);
   }
 
   private takeIn(): void {
@@ -223,6 +242,7 @@ function main(data: VcpuWorkerData): void {
     host.post({ kind: 'refused', code: error.code, message: error.message });
     return;
   }
+  host.post({ kind: 'running' });
   const startNs = clock.now();
   const end = host.machine.run();
   const ranNs = clock.now() - startNs;

@@ -4,7 +4,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type RunConsole, type RunOptions, type RunOutcome, runVm } from 'vmm-node';
+import {
+  type RunConsole,
+  type RunControl,
+  type RunOptions,
+  type RunOutcome,
+  runVm,
+} from 'vmm-node';
 import { interrupts, testKernel } from '../../vmm/test/test-kernel.ts';
 
 const MB = 1 << 20;
@@ -263,4 +269,79 @@ test('a guest executes what its disk has written, not what was there before', as
   const disks = [{ path, readOnly: false }];
   const { outcome } = await run(overwriteCode, { disks, timeoutMs: 10_000 });
   expect(outcome).toEqual({ kind: 'exit-port', status: (0x11 << 1) | 1 });
+});
+
+/** Says "t" at each tick of the timer, and "J" when its clock has jumped by two seconds or more. */
+const ticking = `
+  ${interrupts({ 32: 'tick' }, 1)}
+  outb 0x43, 0x34
+  outb 0x40, 0x9c          # 100 Hz
+  outb 0x40, 0x2e
+  rdtsc
+  mov esi, eax
+  mov edi, edx
+  sti
+1: hlt
+  jmp 1b
+tick: rdtsc
+  mov ebx, eax
+  mov ecx, edx
+  sub eax, esi
+  sbb edx, edi
+  mov esi, ebx
+  mov edi, ecx
+  cmp edx, 0
+  jne 2f
+  cmp eax, 2000000000
+  jb 3f
+2: put 'J'
+3: put 't'
+  outb 0x20, 0x20
+  iretd`;
+
+test('a machine that is paused stands still, and does not notice', async () => {
+  const console = makeConsole('');
+  const stop = new AbortController();
+  let ticked: () => void = () => {};
+  const show = console.output;
+  console.output = (bytes) => {
+    ticked();
+    return show.call(console, bytes);
+  };
+  const nextTick = (): Promise<void> => new Promise((resolve) => (ticked = resolve));
+  let control: RunControl | undefined;
+  const ended = run(
+    ticking,
+    { stop: stop.signal, onRunning: (it) => (control = it), timeoutMs: 30_000 },
+    console,
+  );
+  await nextTick();
+  await control!.pause();
+  const before = console.text;
+  // Real time is what the test is about: nothing may happen in it.
+  await new Promise((resolve) => setTimeout(resolve, 2200));
+  expect(console.text.length - before.length).toBeLessThanOrEqual(1);
+  const next = nextTick();
+  control!.unpause();
+  await next;
+  await nextTick();
+  await control!.pause();
+  stop.abort();
+  const { outcome } = await ended;
+  expect(outcome.kind).toBe('left');
+  expect(console.text).toMatch(/^t+$/);
+});
+
+test('runVm() tells of each new start of the guest', async () => {
+  let restarts = 0;
+  const stop = new AbortController();
+  const { outcome } = await run('outb 0xcf9, 6; jmp .', {
+    stop: stop.signal,
+    onRestart: () => {
+      restarts++;
+      if (restarts === 3) stop.abort();
+    },
+  });
+  expect(outcome.kind).toBe('left');
+  expect(restarts).toBeGreaterThanOrEqual(3);
 });

@@ -118,6 +118,7 @@ class VmProcess {
   private stopReason: StopReason | undefined;
   private overdue: NodeJS.Timeout | undefined;
   private settle: (end: WorkerEnd) => void = () => {};
+  private held: (() => void)[] = [];
 
   constructor(
     options: RunOptions,
@@ -166,6 +167,7 @@ class VmProcess {
       timeoutMs === undefined ? undefined : setTimeout(() => this.stop('timeout'), timeoutMs);
     this.console.start();
     const end = await ended;
+    this.standsStill();
     stop.removeEventListener('abort', onStop);
     clearTimeout(timer);
     clearTimeout(this.overdue);
@@ -229,6 +231,18 @@ class VmProcess {
       case 'attention':
         this.attend();
         return;
+      case 'running':
+        this.options.onRunning?.({
+          pause: () => this.pause(),
+          unpause: () => this.unpause(),
+        });
+        return;
+      case 'paused':
+        this.standsStill();
+        return;
+      case 'restarted':
+        this.options.onRestart?.();
+        return;
       case 'activate':
         this.servers[message.device].activate(message.queues, message.features);
         return;
@@ -244,6 +258,21 @@ class VmProcess {
       case 'ended':
         this.settle(message);
     }
+  }
+
+  private pause(): Promise<void> {
+    return new Promise((resolve) => {
+      this.held.push(resolve);
+      this.link.pausing = true;
+    });
+  }
+
+  private unpause(): void {
+    this.link.pausing = false;
+  }
+
+  private standsStill(): void {
+    for (const resolve of this.held.splice(0)) resolve();
   }
 
   private attend(): void {

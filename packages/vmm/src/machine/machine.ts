@@ -44,6 +44,8 @@ export interface MachineHost {
    * {@link poll} has something to do. Returning earlier is harmless.
    */
   idle(deadlineNs: number): void;
+  /** The guest is started anew after a reset. */
+  restarted?(): void;
 }
 
 /** A machine to build. */
@@ -324,6 +326,7 @@ export class Machine {
       }
     }
     this.boot();
+    host.restarted?.();
   }
 }
 
