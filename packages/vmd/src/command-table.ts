@@ -1,7 +1,7 @@
 // The commands of a control program as rows of a table, vmctl(8)'s idea: usage, abbreviation and
 // the parsing of options all read the rows.
 
-import { VmmError } from 'vmm';
+import { VmmError } from 'vmm/errors';
 import { type Choices, getopt, type Option, optionText, type Parsed } from './getopt.ts';
 
 /** A command. */

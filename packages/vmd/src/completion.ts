@@ -1,7 +1,7 @@
 // "vmctl completion": scripts by which shells complete commands, options and arguments. All that
 // they know comes from the table of commands; they start no program when a key is pressed.
 
-import { VmmError } from 'vmm';
+import { VmmError } from 'vmm/errors';
 import { type Command, findCommand, UsageError } from './command-table.ts';
 import { type Choices, type Option, optionText } from './getopt.ts';
 

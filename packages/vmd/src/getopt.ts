@@ -2,7 +2,7 @@
 // an argument joined to its letter or in the next word, long options with their argument after "="
 // or in the next word, "--" to end the options. As in POSIX, the first operand ends them too.
 
-import { VmmError } from 'vmm';
+import { VmmError } from 'vmm/errors';
 
 /** What a shell may offer for an argument. */
 export type Choices = 'path' | readonly string[];

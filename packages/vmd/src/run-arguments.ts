@@ -5,7 +5,9 @@
 import { existsSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { freemem } from 'node:os';
 import { basename } from 'node:path';
-import { type Errno, type JitMode, parseImageReference, VmmError } from 'vmm';
+import { type JitMode, parseImageReference } from 'vmm';
+import { type Errno, VmmError } from 'vmm/errors';
+import { reasonOf } from 'vmm-node/errors';
 import {
   ENGINES,
   type EngineName,
@@ -13,8 +15,7 @@ import {
   type RunDisk,
   type RunModule,
   type RunOptions,
-  reasonOf,
-} from 'vmm-node';
+} from 'vmm-node/options';
 import { DISKS_MAX, MEMORY_DEFAULT_BYTES, NAME_BYTES_MAX, VM_NAME_PATTERN } from './conf/limits.ts';
 import type { Option, Parsed } from './getopt.ts';
 import { parseNetwork } from './network-arguments.ts';

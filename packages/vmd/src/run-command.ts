@@ -2,8 +2,9 @@
 // terminal.
 
 import { constants } from 'node:os';
-import { VmmError } from 'vmm';
-import { type EngineChoice, type RunOutcome, type RunVm, Terminal } from 'vmm-node';
+import { VmmError } from 'vmm/errors';
+import type { EngineChoice, RunOutcome, RunVm } from 'vmm-node/options';
+import { Terminal } from 'vmm-node/terminal';
 import type { Command } from './command-table.ts';
 import { RUN_OPTIONS, runArguments } from './run-arguments.ts';
 import { statisticsText } from './run-statistics.ts';

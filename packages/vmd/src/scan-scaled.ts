@@ -1,7 +1,7 @@
 // Sizes with a scale, as scan_scaled(3) of OpenBSD's libutil reads them: a decimal number, with a
 // fraction if there is a scale, and one of B K M G T P E in either case, powers of 1024.
 
-import { VmmError } from 'vmm';
+import { VmmError } from 'vmm/errors';
 
 const SCALES = 'BKMGTPE';
 

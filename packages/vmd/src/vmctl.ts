@@ -1,7 +1,7 @@
 // vmctl(8). Commands come from a table and may be abbreviated, as in OpenBSD. Exit status: 1 and
 // one sentence for a mistake of the user's, else the command's own.
 
-import { VmmError } from 'vmm';
+import { VmmError } from 'vmm/errors';
 import { type Command, findCommand, parseArguments, UsageError, usage } from './command-table.ts';
 import { completionCommand } from './completion.ts';
 import { createCommand } from './create-command.ts';

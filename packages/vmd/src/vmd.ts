@@ -2,7 +2,7 @@
 // everything is said on standard error.
 
 import { readFileSync } from 'node:fs';
-import { VmmError } from 'vmm';
+import { VmmError } from 'vmm/errors';
 import { type Accounts, parseAccounts } from './conf/accounts.ts';
 import { hostFiles } from './conf/conf-files.ts';
 import { diagnosticText } from './conf/diagnostics.ts';

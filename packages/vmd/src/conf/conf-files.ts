@@ -2,8 +2,8 @@
 
 import { readFileSync, realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { VmmError } from 'vmm';
-import { reasonOf } from 'vmm-node';
+import { VmmError } from 'vmm/errors';
+import { reasonOf } from 'vmm-node/errors';
 
 /** Access to files. Relative paths are the process's, as for vmd(8). */
 export interface ConfFiles {

@@ -2,7 +2,7 @@
 // names. What an instance does not say it inherits, but for what only one vm can have: disks, tap
 // interfaces and link layer addresses, and forwarded ports, which are an extension.
 
-import { VmmError } from 'vmm';
+import { VmmError } from 'vmm/errors';
 import { type Accounts, isMember } from './accounts.ts';
 import type { InstanceOption, InterfaceConfig, Owner, VmConfig } from './configuration.ts';
 import { padInterfaces, type VmDraft } from './vm-draft.ts';

@@ -4,7 +4,7 @@
 //
 // Mistakes are diagnostics, all that a run can find. Nothing here throws for what a file says.
 
-import { VmmError } from 'vmm';
+import { VmmError } from 'vmm/errors';
 import type { Accounts } from './accounts.ts';
 import { CharReader } from './char-reader.ts';
 import type { ConfFiles } from './conf-files.ts';

@@ -1,6 +1,6 @@
 // `vm "name" { ... }` and `vm "parent" instance "name" { ... }`: the block of a virtual machine.
 
-import { VmmError } from 'vmm';
+import { VmmError } from 'vmm/errors';
 import { scanScaled } from '../scan-scaled.ts';
 import {
   type BootDevice,

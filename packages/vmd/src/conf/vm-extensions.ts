@@ -5,7 +5,7 @@
 // meaning, and macros and names may be called like this.
 
 import { isIP } from 'node:net';
-import { ENGINES, JIT_MODES } from 'vmm-node';
+import { ENGINES, JIT_MODES } from 'vmm-node/options';
 import type { Forward } from './configuration.ts';
 import { byteLength, type Context, realPath } from './context.ts';
 import { COMMAND_LINE_BYTES_MAX, FORWARDS_MAX } from './limits.ts';
