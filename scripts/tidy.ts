@@ -162,11 +162,13 @@ function checkLibrary(path: string, code: readonly string[], report: Report): vo
 }
 
 const IMPORT = /^(?:import |(?:import|export) .*from |\} from )'([^']+)'/;
+/** A file that is loaded, or a program that is started, when it is needed. */
+const LATE = /(?:new URL|\bimport)\('(\.[^']+)'/;
 
 /** What a file imports: the line, from 0, and the specifier. */
 function importsOf(lines: readonly string[]): { at: number; specifier: string }[] {
   return lines.flatMap((line, at) => {
-    const specifier = IMPORT.exec(line)?.[1] ?? /new URL\('(\.[^']+)'/.exec(line)?.[1];
+    const specifier = IMPORT.exec(line)?.[1] ?? LATE.exec(line)?.[1];
     return specifier === undefined ? [] : [{ at, specifier }];
   });
 }

@@ -77,6 +77,7 @@ test('synopsis() and usage() are printed from the table', () => {
     'create [-b base | -i disk] [-s size] disk',
   );
   expect(usage('vmctl', COMMANDS.slice(0, 1))).toBe(
-    'usage: vmctl [-v] command [arg ...]\n       vmctl start [-fw] [-m size] [--dry-run] name\n',
+    'usage: vmctl [-v] [-s socket] command [arg ...]\n' +
+      '       vmctl start [-fw] [-m size] [--dry-run] name\n',
   );
 });

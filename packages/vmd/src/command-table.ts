@@ -69,5 +69,5 @@ export function synopsis(command: Command): string {
 /** The usage of a program: a line for each command. */
 export function usage(program: string, commands: readonly Command[]): string {
   const lines = commands.map((command) => `       ${program} ${synopsis(command)}\n`);
-  return `usage: ${program} [-v] command [arg ...]\n${lines.join('')}`;
+  return `usage: ${program} [-v] [-s socket] command [arg ...]\n${lines.join('')}`;
 }

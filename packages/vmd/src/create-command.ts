@@ -14,17 +14,10 @@ import {
   VmmError,
 } from 'vmm';
 import { createImage, type NewImage, openDisk, reasonOf } from 'vmm-node';
-import { type Command, UsageError } from './command-table.ts';
-import type { Option, Parsed } from './getopt.ts';
+import { UsageError } from './command-table.ts';
+import type { Parsed } from './getopt.ts';
 import type { Environment } from './run-command.ts';
 import { scanScaled } from './scan-scaled.ts';
-
-/** The options of "vmctl create". */
-export const CREATE_OPTIONS: readonly Option[] = [
-  { name: 'b', argument: 'base' },
-  { name: 'i', argument: 'disk', insteadOf: 'b' },
-  { name: 's', argument: 'size' },
-];
 
 const MB = 1024 * 1024;
 const QCOW2_MAGIC = 'QFI\xfb';
@@ -39,20 +32,13 @@ interface Order {
   readonly sizeBytes: number | undefined;
 }
 
-/** The row of "create" in the table of commands. */
-export function createCommand(environment: Environment): Command {
-  return {
-    name: 'create',
-    options: CREATE_OPTIONS,
-    operands: ['disk'],
-    async run(parsed) {
-      const order = parseOrder(parsed, environment);
-      if (order.input !== undefined) await convert(order, order.input, environment);
-      else await create(order);
-      environment.say(`${order.format} imagefile created`);
-      return 0;
-    },
-  };
+/** Creates an image as `parsed` says, and returns the exit status. */
+export async function createDisk(parsed: Parsed, environment: Environment): Promise<number> {
+  const order = parseOrder(parsed, environment);
+  if (order.input !== undefined) await convert(order, order.input, environment);
+  else await create(order);
+  environment.say(`${order.format} imagefile created`);
+  return 0;
 }
 
 function parseOrder(parsed: Parsed, { say }: Environment): Order {

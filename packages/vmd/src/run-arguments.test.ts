@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { getopt } from './getopt.ts';
-import { RUN_OPTIONS, type RunArguments, runArguments } from './run-arguments.ts';
+import { type RunArguments, runArguments } from './run-arguments.ts';
+import { RUN_OPTIONS } from './run-options.ts';
 
 let folder: string;
 const warnings: string[] = [];

@@ -2,46 +2,23 @@
 // sentence. Kernel and initrd are read here; disks are opened by the machine itself, which locks
 // them.
 
-import { existsSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { freemem } from 'node:os';
-import { basename } from 'node:path';
 import { type JitMode, parseImageReference } from 'vmm';
-import { type Errno, VmmError } from 'vmm/errors';
-import { reasonOf } from 'vmm-node/errors';
+import { VmmError } from 'vmm/errors';
 import {
   ENGINES,
   type EngineName,
   JIT_MODES,
   type RunDisk,
-  type RunModule,
   type RunOptions,
 } from 'vmm-node/options';
 import { DISKS_MAX, MEMORY_DEFAULT_BYTES, NAME_BYTES_MAX, VM_NAME_PATTERN } from './conf/limits.ts';
-import type { Option, Parsed } from './getopt.ts';
+import type { Parsed } from './getopt.ts';
 import { parseNetwork } from './network-arguments.ts';
+import { readImage, readModules } from './read-images.ts';
 import { scanScaled } from './scan-scaled.ts';
 
 const JIT_DEFAULT: JitMode = 'on';
-
-/** The options of "vmctl run". */
-export const RUN_OPTIONS: readonly Option[] = [
-  { name: 'v' },
-  { name: 'm', argument: 'size' },
-  { name: 'b', argument: 'kernel', choices: 'path' },
-  { name: 'I', argument: 'initrd', choices: 'path' },
-  { name: 'a', argument: 'cmdline' },
-  { name: 'd', argument: 'disk', repeats: true, choices: 'path' },
-  { name: 'L' },
-  { name: 'p', argument: 'forward', repeats: true },
-  { name: 'e', argument: 'engine', choices: ENGINES },
-  { name: 't', argument: 'seconds' },
-  { name: 'jit', argument: 'mode', choices: JIT_MODES },
-  { name: 'inet6' },
-  { name: 'host-loopback' },
-  { name: 'no-nat' },
-  { name: 'exit-port' },
-  { name: 'no-reboot' },
-];
 
 /** What the command line says of a run; the rest of {@link RunOptions} is the terminal's. */
 export type RunArguments = Omit<RunOptions, 'console' | 'stop'>;
@@ -155,44 +132,4 @@ function parseDisks(paths: readonly string[]): RunDisk[] {
     throw new VmmError('EINVAL', `too many disks: a virtual machine has at most ${DISKS_MAX}`);
   }
   return paths.map((path) => ({ ...parseImageReference(path), readOnly: false }));
-}
-
-/**
- * A Multiboot kernel takes its modules as QEMU's -initrd writes them: files separated by commas,
- * each with arguments after a space. A file whose whole name is `word` comes first.
- */
-function readModules(word: string | undefined, memoryBytes: number): RunModule[] {
-  if (word === undefined) return [];
-  const texts = existsSync(word) ? [word] : word.split(',');
-  return texts.map((text) => {
-    const path = existsSync(text) ? text : text.split(' ')[0]!;
-    return { commandLine: text, bytes: readImage('initrd', path, memoryBytes) };
-  });
-}
-
-function readImage(what: 'kernel' | 'initrd', path: string, memoryBytes: number): Uint8Array {
-  const refuse = (code: Errno, reason: string, cause?: unknown): VmmError =>
-    new VmmError(code, `Cannot open ${what} ${path}: ${reason}.`, { cause });
-  let stats: Stats;
-  try {
-    stats = statSync(path);
-  } catch (cause) {
-    const { code, text } = reasonOf(cause);
-    throw refuse(code, text, cause);
-  }
-  if (stats.isDirectory()) throw refuse('EISDIR', 'it is a directory');
-  if (!stats.isFile()) throw refuse('EINVAL', 'it is not a regular file');
-  if (stats.size > memoryBytes) {
-    throw new VmmError(
-      'ENOMEM',
-      `File ${basename(path)} has ${Math.ceil(stats.size / MB)} MB, more than the virtual ` +
-        `machine's memory of ${memoryBytes / MB} MB.`,
-    );
-  }
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    const { code, text } = reasonOf(cause);
-    throw refuse(code, text, cause);
-  }
 }

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { RUN_OPTIONS } from './run-arguments.ts';
+import { RUN_OPTIONS } from './run-options.ts';
 
 const PROGRAM = fileURLToPath(new URL('../bin/vmctl.js', import.meta.url));
 

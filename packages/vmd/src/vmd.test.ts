@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 const PROGRAM = fileURLToPath(new URL('../bin/vmd.js', import.meta.url));
-const USAGE = 'usage: vmd -n [-v] [-D macro=value] [-f file]\n';
+const USAGE = 'usage: vmd [-dnv] [-D macro=value] [-f file] [-s socket] [--on-demand]\n';
 
 let folder: string;
 beforeAll(() => {
@@ -54,8 +54,11 @@ test.each([
   [['-n', '-D', '=a'], `vmd: could not parse macro definition =a\n${USAGE}`],
   [['-n', 'file'], `vmd: too many arguments: file\n${USAGE}`],
   [['-x'], `vmd: unknown option: -x\n${USAGE}`],
-  [[], 'vmd: There is no daemon yet: only -n works, which checks a configuration.\n'],
-  [['-d'], `vmd: unknown option: -d\n${USAGE}`],
+  [
+    ['-d', '-f', 'good.conf', '-D', 'disk=none', '-s', 'vmd.sock'],
+    'good.conf:2: failed to parse disks: none: there is no such file\n' +
+      'vmd: good.conf:2: failed to parse disks: none: there is no such file\n',
+  ],
 ])('vmd %j exits with 1 and says why', (args, message) => {
   const { status, stderr } = vmd(...args);
   expect(stderr).toBe(message);
@@ -70,6 +73,8 @@ test('of several definitions of a macro the first holds', () => {
 test('vmd(8) documents every option of the usage, and no other', () => {
   const page = readFileSync(new URL('../../../docs/man/vmd.8', import.meta.url), 'utf8');
   const described = [...page.matchAll(/^\.It Fl (\S+)/gm)].map(([, name]) => name);
-  const used = [...USAGE.matchAll(/-(\w)/g)].map(([, name]) => name);
+  const used = [...USAGE.replace('-dnv', '-d -n -v').matchAll(/ ?\[?(?<!-)-(-?[\w-]+)/g)].map(
+    ([, name]) => name,
+  );
   expect(described.sort()).toEqual(used.sort());
 });

@@ -1,39 +1,35 @@
-// vmd(8). So far it checks a configuration, -n; the daemon itself is not there yet. As in OpenBSD,
-// everything is said on standard error.
+// vmd(8): from its command line to a daemon, in the foreground or the background; or the check of a
+// configuration, -n. As in OpenBSD, everything is said on standard error until it is in the
+// background.
 
-import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { VmmError } from 'vmm/errors';
-import { type Accounts, parseAccounts } from './conf/accounts.ts';
 import { hostFiles } from './conf/conf-files.ts';
 import { diagnosticText } from './conf/diagnostics.ts';
+import { hostAccounts } from './conf/host-accounts.ts';
 import { parseDefinition } from './conf/macros.ts';
 import { parseConfiguration } from './conf/parse-configuration.ts';
+import { ownSocket } from './control/socket-place.ts';
+import { runInBackground, tellParent } from './daemon/background.ts';
+import { Daemon } from './daemon/daemon.ts';
+import { backgroundSink, Log, stderrSink } from './daemon/log.ts';
 import { getopt, type Option } from './getopt.ts';
 
 const PROGRAM = 'vmd';
-const USAGE = `usage: ${PROGRAM} -n [-v] [-D macro=value] [-f file]`;
-const CONFIGURATION_DEFAULT = '/etc/vm.conf';
+const USAGE = `usage: ${PROGRAM} [-dnv] [-D macro=value] [-f file] [-s socket] [--on-demand]`;
 const OPTIONS: readonly Option[] = [
+  { name: 'd' },
   { name: 'n' },
   { name: 'v', repeats: true },
   { name: 'D', argument: 'macro=value', repeats: true },
   { name: 'f', argument: 'file' },
+  { name: 's', argument: 'socket' },
+  { name: 'on-demand' },
 ];
 
 function say(line: string): void {
   process.stderr.write(`${line}\n`);
-}
-
-/** The users and groups of the host; none on a host that has no such files. */
-function hostAccounts(): Accounts {
-  const text = (path: string): string => {
-    try {
-      return readFileSync(path, 'utf8');
-    } catch {
-      return '';
-    }
-  };
-  return parseAccounts(text('/etc/passwd'), text('/etc/group'));
 }
 
 /** Macros of the command line; of several definitions of one the first holds, as in vmd(8). */
@@ -49,15 +45,25 @@ function macrosOf(definitions: readonly string[]): Map<string, string> {
   return macros;
 }
 
+/** Root has the system's configuration, and everybody else their own. */
+function defaultConfiguration(uid: number): string {
+  if (uid === 0) return '/etc/vm.conf';
+  const folder = process.env.XDG_CONFIG_HOME ?? join(homedir(), '.config');
+  return join(folder, 'vmd', 'vm.conf');
+}
+
+interface Settings {
+  readonly configurationPath: string;
+  readonly isOptional: boolean;
+  readonly macros: ReadonlyMap<string, string>;
+  readonly verbose: boolean;
+}
+
 /** Checks a configuration: "vmd -n". Returns the exit status. */
-function check(
-  path: string | undefined,
-  macros: ReadonlyMap<string, string>,
-  verbose: boolean,
-): number {
+function check({ configurationPath, isOptional, macros, verbose }: Settings): number {
   const { configuration, diagnostics } = parseConfiguration({
-    path: path ?? CONFIGURATION_DEFAULT,
-    isOptional: path === undefined,
+    path: configurationPath,
+    isOptional,
     macros,
     files: hostFiles,
     accounts: hostAccounts(),
@@ -70,23 +76,70 @@ function check(
   return 0;
 }
 
-function main(words: readonly string[]): number {
+/** Is the daemon, until it is told to stop. Returns the exit status. */
+async function serve(
+  settings: Settings,
+  socketPath: string,
+  uid: number,
+  foreground: boolean,
+  onDemand: boolean,
+): Promise<number> {
+  const log = new Log(
+    foreground ? stderrSink : backgroundSink(`${socketPath}.log`),
+    settings.verbose,
+  );
+  const daemon = new Daemon({ ...settings, socketPath, log, uid, onDemand });
+  const onStop = (): void => {
+    // A second signal does not wait for guests: their processes end when this one does.
+    process.once('SIGTERM', () => process.exit(1));
+    process.once('SIGINT', () => process.exit(1));
+    void daemon.stop();
+  };
+  process.once('SIGTERM', onStop);
+  process.once('SIGINT', onStop);
+  process.on('SIGHUP', () => {
+    try {
+      daemon.reload();
+    } catch (error) {
+      if (!(error instanceof VmmError)) throw error;
+      log.info(`the configuration is left as it was: ${error.message}`);
+    }
+  });
+  await daemon.run();
+  tellParent({ ready: true });
+  log.info(`listening at ${socketPath}`);
+  await daemon.done;
+  return 0;
+}
+
+async function main(words: readonly string[]): Promise<number> {
   try {
     const { options, operands } = getopt(words, OPTIONS);
     if (operands.length > 0) throw new VmmError('EINVAL', `too many arguments: ${operands[0]}`);
     const values = (name: string): string[] =>
       options.filter((option) => option.name === name).map(({ value }) => value);
-    if (values('n').length === 0) {
-      say(`${PROGRAM}: There is no daemon yet: only -n works, which checks a configuration.`);
-      return 1;
-    }
-    return check(values('f')[0], macrosOf(values('D')), values('v').length > 0);
+    const has = (name: string): boolean => values(name).length > 0;
+    const uid = process.getuid?.() ?? 0;
+    const file = values('f')[0];
+    const settings: Settings = {
+      configurationPath: file ?? defaultConfiguration(uid),
+      isOptional: file === undefined,
+      macros: macrosOf(values('D')),
+      verbose: has('v'),
+    };
+    if (has('n')) return check(settings);
+    const foreground = has('d');
+    if (!foreground && !process.send) return await runInBackground(words, say);
+    const socketPath = values('s')[0] ?? ownSocket(uid, process.env);
+    return await serve(settings, socketPath, uid, foreground, has('on-demand'));
   } catch (error) {
     if (!(error instanceof VmmError)) throw error;
+    tellParent({ error: error.message });
     say(`${PROGRAM}: ${error.message}`);
-    say(USAGE);
+    // A mistake in what was typed; what is wrong elsewhere is said in full.
+    if (error.code === 'EINVAL' && !process.send && !/:\d+: /.test(error.message)) say(USAGE);
     return 1;
   }
 }
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));

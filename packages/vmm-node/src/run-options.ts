@@ -4,6 +4,8 @@
 import type { Endpoint, GapStatistics, ImageReference, JitMode, JitStatistics } from 'vmm';
 import type { EngineChoice } from './engine-choice.ts';
 
+export type { EngineChoice } from './engine-choice.ts';
+
 /** A file loaded beside the kernel: Linux's initrd, or a Multiboot module. */
 export interface RunModule {
   /** The module's string: file name and arguments. */

@@ -19,13 +19,13 @@ import type { Context } from './context.ts';
 import { type Diagnostic, Diagnostics, type Position } from './diagnostics.ts';
 import { makeInstance } from './instances.ts';
 import { Lexer } from './lexer.ts';
-import { INCLUDES_MAX, VM_NAME_PATTERN } from './limits.ts';
+import { INCLUDES_MAX } from './limits.ts';
 import { Macros } from './macros.ts';
 import { GLOBAL_DEFAULT, globalRule } from './parse-global.ts';
 import { type ParsedSwitch, parseSwitch } from './parse-switch.ts';
 import { type ParsedVm, parseVm } from './parse-vm.ts';
 import { TokenStream } from './token-stream.ts';
-import { completeVm, hasDevices, type VmDraft } from './vm-draft.ts';
+import { checkVm, completeVm, type VmDraft } from './vm-draft.ts';
 
 /** What a configuration is read from. */
 export interface ConfSource {
@@ -195,14 +195,7 @@ class Parser {
   /** What vmd(8) checks when a vm is added to those it knows; VmmError for what it refuses. */
   #register(draft: VmDraft): VmConfig {
     const vm = draft.parent === null ? completeVm(draft) : this.#instance(draft, draft.parent);
-    if (!hasDevices(draft)) throw new VmmError('EINVAL', 'invalid configuration, no devices');
-    if (!VM_NAME_PATTERN.test(vm.name)) throw new VmmError('EINVAL', 'invalid VM name');
-    if (vm.boot === null && vm.cdrom === null && vm.disks.length === 0) {
-      throw new VmmError('EINVAL', 'no kernel or disk/cdrom specified');
-    }
-    if (vm.forwards.length > 0 && !vm.interfaces.some(({ local }) => local)) {
-      throw new VmmError('EINVAL', 'forward needs a local interface');
-    }
+    checkVm(vm, draft);
     return vm;
   }
 

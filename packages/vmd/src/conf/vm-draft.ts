@@ -1,6 +1,7 @@
 // A vm as a file says it, where what is not said is undefined: an instance takes that from its
 // parent, any other vm from the defaults.
 
+import { VmmError } from 'vmm/errors';
 import type {
   BootDevice,
   DiskConfig,
@@ -10,7 +11,7 @@ import type {
   Owner,
   VmConfig,
 } from './configuration.ts';
-import { MEMORY_DEFAULT_BYTES } from './limits.ts';
+import { MEMORY_DEFAULT_BYTES, VM_NAME_PATTERN } from './limits.ts';
 import { INTERFACE_DEFAULT } from './parse-interface.ts';
 
 /** What the block of a vm says. */
@@ -44,10 +45,22 @@ export function emptyDraft(name: string, parent: string | null): VmDraft {
 }
 
 /** Whether the block gives the vm anything, if only memory; vmd(8) refuses one that does not. */
-export function hasDevices(draft: VmDraft): boolean {
+function hasDevices(draft: VmDraft): boolean {
   const { memoryBytes, boot, cdrom, disks, interfaces, interfaceCount } = draft;
   const settings = [memoryBytes, boot, cdrom, interfaceCount];
   return disks.length + interfaces.length > 0 || settings.some((setting) => setting !== undefined);
+}
+
+/** What vmd(8) checks when it registers `vm`, which came of `draft`; EINVAL for what it refuses. */
+export function checkVm(vm: VmConfig, draft: VmDraft): void {
+  if (!hasDevices(draft)) throw new VmmError('EINVAL', 'invalid configuration, no devices');
+  if (!VM_NAME_PATTERN.test(vm.name)) throw new VmmError('EINVAL', 'invalid VM name');
+  if (vm.boot === null && vm.cdrom === null && vm.disks.length === 0) {
+    throw new VmmError('EINVAL', 'no kernel or disk/cdrom specified');
+  }
+  if (vm.forwards.length > 0 && !vm.interfaces.some(({ local }) => local)) {
+    throw new VmmError('EINVAL', 'forward needs a local interface');
+  }
 }
 
 /** The draft with its defaults. */

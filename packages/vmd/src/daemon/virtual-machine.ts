@@ -1,0 +1,268 @@
+// A virtual machine that vmd(8) knows: its configuration, and its life from start to stop. Its
+// process comes and goes; its number stays.
+
+import type { Socket } from 'node:net';
+import { VmmError } from 'vmm/errors';
+import type { VmConfig } from '../conf/configuration.ts';
+import type { Reply, VmEvent, VmState, VmStatus } from '../control/protocol.ts';
+import type { Log } from './log.ts';
+import { residentBytes } from './resident-bytes.ts';
+import { RestartLimiter } from './restart-limiter.ts';
+import { type BootOverride, planOf } from './run-plan.ts';
+import { type Credentials, VmChild, type VmEnd } from './vm-child.ts';
+
+/** VMD's long timeout: what a guest may take to shut down when it was asked to. */
+export const SHUTDOWN_MS_MAX = 120_000;
+
+/** How a machine is started. */
+export interface StartRequest {
+  readonly override: BootOverride;
+  /** Who starts it: while it runs, they have an owner's rights. */
+  readonly uid: number;
+  /** What its process runs as; undefined for vmd's own user. */
+  readonly credentials: Credentials | undefined;
+}
+
+/** What a virtual machine needs around it. */
+export interface VmContext {
+  readonly log: Log;
+  /** Real time that does not go back. */
+  nowMs(): number;
+  /** It has stopped. */
+  stopped(vm: VirtualMachine): void;
+}
+
+type Resolve<T> = (value: T) => void;
+
+/** A virtual machine. */
+export class VirtualMachine {
+  readonly id: number;
+  readonly config: VmConfig;
+  /** It is forgotten when it stops: it is not from the configuration. */
+  readonly isTransient: boolean;
+  /** Who started it; undefined while it does not run. */
+  startedBy: number | undefined;
+  private readonly context: VmContext;
+  private child: VmChild | undefined;
+  private currentState: VmState = 'stopped';
+  private limiter: RestartLimiter | undefined;
+  private shutdownTimer: NodeJS.Timeout | undefined;
+  private onStarted: ((error: VmmError | undefined) => void) | undefined;
+  private readonly onPaused: (() => void)[] = [];
+  private onShutdownAsked: Resolve<boolean>[] = [];
+  private readonly onStopped: (() => void)[] = [];
+
+  constructor(id: number, config: VmConfig, isTransient: boolean, context: VmContext) {
+    this.id = id;
+    this.config = config;
+    this.isTransient = isTransient;
+    this.context = context;
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  get state(): VmState {
+    return this.currentState;
+  }
+
+  /** It has a process. */
+  get isRunning(): boolean {
+    return this.child !== undefined;
+  }
+
+  get status(): VmStatus {
+    const pid = this.child?.pid ?? null;
+    return {
+      id: this.id,
+      name: this.name,
+      state: this.state,
+      pid,
+      vcpus: 1,
+      memoryBytes: this.config.memoryBytes,
+      residentBytes: pid === null ? null : residentBytes(pid),
+      owner: this.config.owner,
+    };
+  }
+
+  /** It is to be started later. */
+  await(): void {
+    this.currentState = 'waiting';
+  }
+
+  /**
+   * Starts it; resolves with what is left out when its guest runs. EALREADY when it runs; what its
+   * process refuses.
+   */
+  async start({ override, uid, credentials }: StartRequest): Promise<readonly string[]> {
+    if (this.child !== undefined) {
+      throw new VmmError('EALREADY', `vm "${this.name}" is running already.`);
+    }
+    const { plan, warnings } = planOf(this.config, override);
+    const started = new Promise<VmmError | undefined>((resolve) => {
+      this.onStarted = resolve;
+    });
+    this.startedBy = uid;
+    this.currentState = 'running';
+    this.limiter = new RestartLimiter(this.context.nowMs());
+    this.child = new VmChild(plan, credentials, {
+      running: () => this.settleStart(undefined),
+      paused: () => {
+        for (const resolve of this.onPaused.splice(0)) resolve();
+      },
+      restarted: () => this.restarted(),
+      shutdownAsked: (asked) => this.answerShutdown(asked),
+      ended: (end) => this.ended(end),
+    });
+    const error = await started;
+    if (error !== undefined) throw error;
+    this.say('started successfully');
+    for (const warning of warnings) this.context.log.info(warning);
+    return warnings;
+  }
+
+  /**
+   * Stops it. `requested`: the guest was asked to shut down, and is ended when it does not;
+   * `terminated` and `forced`: it has ended. EINVAL when it does not run.
+   */
+  async stop(force: boolean): Promise<VmEvent> {
+    const { child } = this;
+    if (child === undefined) {
+      if (this.state !== 'waiting') {
+        throw new VmmError('EINVAL', 'cannot stop vm that is not running');
+      }
+      this.currentState = 'stopped';
+      this.context.stopped(this);
+      return 'terminated';
+    }
+    if (this.state === 'paused') child.unpause();
+    if (force) {
+      await this.terminate(child);
+      return 'forced';
+    }
+    if (this.state === 'stopping') return 'requested';
+    this.currentState = 'stopping';
+    const asked = await new Promise<boolean>((resolve) => {
+      this.onShutdownAsked.push(resolve);
+      child.shutdown();
+    });
+    if (this.child !== child) return 'terminated';
+    if (!asked) {
+      // As in vmd(8) when the guest has no vmmci(4).
+      await this.terminate(child);
+      return 'terminated';
+    }
+    this.say('is asked to shut down');
+    this.shutdownTimer = setTimeout(() => {
+      this.say(`did not shut down in ${SHUTDOWN_MS_MAX / 1000} seconds, and is ended`);
+      child.terminate();
+    }, SHUTDOWN_MS_MAX);
+    return 'requested';
+  }
+
+  /** Holds it and its time; resolves when they stand still. EINVAL unless it runs. */
+  async pause(): Promise<void> {
+    if (this.state !== 'running' || this.child === undefined) {
+      throw new VmmError('EINVAL', `vm "${this.name}" is ${this.state}, not running.`);
+    }
+    this.currentState = 'paused';
+    const { child } = this;
+    await new Promise<void>((resolve) => {
+      this.onPaused.push(resolve);
+      child.pause();
+    });
+    this.say('paused');
+  }
+
+  /** Lets it go on. EINVAL unless it is paused. */
+  unpause(): void {
+    if (this.state !== 'paused') {
+      throw new VmmError('EINVAL', `vm "${this.name}" is ${this.state}, not paused.`);
+    }
+    this.currentState = 'running';
+    this.child?.unpause();
+    this.say('unpaused');
+  }
+
+  /** Gives its process a connection as the console, after `replies`. ENOENT unless it runs. */
+  attach(socket: Socket, replies: readonly Reply[]): void {
+    if (this.child === undefined) throw new VmmError('ENOENT', 'console not found');
+    this.child.attach(socket, this.id, replies);
+  }
+
+  /** Resolves when it has stopped; at once when it does not run. */
+  whenStopped(): Promise<void> {
+    if (this.child === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.onStopped.push(resolve);
+    });
+  }
+
+  private async terminate(child: VmChild): Promise<void> {
+    this.currentState = 'stopping';
+    const stopped = this.whenStopped();
+    child.terminate();
+    await stopped;
+  }
+
+  private restarted(): void {
+    if (this.limiter?.allows(this.context.nowMs()) !== false) {
+      this.context.log.debug(`vm ${this.id} (${this.name}) rebooted`);
+      return;
+    }
+    this.say('restarted too quickly, and is ended');
+    this.currentState = 'stopping';
+    this.child?.terminate();
+  }
+
+  private settleStart(error: VmmError | undefined): void {
+    this.onStarted?.(error);
+    this.onStarted = undefined;
+  }
+
+  private answerShutdown(asked: boolean): void {
+    for (const resolve of this.onShutdownAsked.splice(0)) resolve(asked);
+  }
+
+  private ended(end: VmEnd): void {
+    clearTimeout(this.shutdownTimer);
+    this.child = undefined;
+    this.startedBy = undefined;
+    this.currentState = 'stopped';
+    this.settleStart(
+      end.kind === 'refused'
+        ? end.error
+        : new VmmError('EIO', `vm "${this.name}" ended while it was started: ${endText(end)}.`),
+    );
+    if (end.kind !== 'refused') this.say(`stopped: ${endText(end)}`);
+    // Whoever asked it to do something is answered by its end.
+    this.answerShutdown(true);
+    for (const resolve of this.onPaused.splice(0)) resolve();
+    for (const resolve of this.onStopped.splice(0)) resolve();
+    this.context.stopped(this);
+  }
+
+  private say(what: string): void {
+    this.context.log.info(`vm ${this.id} (${this.name}) ${what}`);
+  }
+}
+
+function endText(end: VmEnd): string {
+  switch (end.kind) {
+    case 'refused':
+      return end.error.message;
+    case 'died':
+      return `its process failed, ${end.message}`;
+    case 'error':
+      return end.message ?? 'the guest cannot go on';
+    case 'left':
+      return 'it was ended';
+    case 'reset':
+      return 'its guest rebooted';
+    case 'poweroff':
+      return 'its guest switched it off';
+    default:
+      return 'its guest halted';
+  }
+}
