@@ -56,8 +56,7 @@ test.each([
   [['-x'], `vmd: unknown option: -x\n${USAGE}`],
   [
     ['-d', '-f', 'good.conf', '-D', 'disk=none', '-s', 'vmd.sock'],
-    'good.conf:2: failed to parse disks: none: there is no such file\n' +
-      'vmd: good.conf:2: failed to parse disks: none: there is no such file\n',
+    'good.conf:2: failed to parse disks: none: there is no such file\n',
   ],
 ])('vmd %j exits with 1 and says why', (args, message) => {
   const { status, stderr } = vmd(...args);

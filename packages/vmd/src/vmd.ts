@@ -12,7 +12,7 @@ import { parseDefinition } from './conf/macros.ts';
 import { parseConfiguration } from './conf/parse-configuration.ts';
 import { ownSocket } from './control/socket-place.ts';
 import { runInBackground, tellParent } from './daemon/background.ts';
-import { Daemon } from './daemon/daemon.ts';
+import { ConfigurationError, Daemon } from './daemon/daemon.ts';
 import { backgroundSink, Log, stderrSink } from './daemon/log.ts';
 import { getopt, type Option } from './getopt.ts';
 
@@ -101,8 +101,8 @@ async function serve(
     try {
       daemon.reload();
     } catch (error) {
-      if (!(error instanceof VmmError)) throw error;
-      log.info(`the configuration is left as it was: ${error.message}`);
+      if (!(error instanceof ConfigurationError)) throw error;
+      log.info('the configuration is left as it was');
     }
   });
   await daemon.run();
@@ -135,9 +135,9 @@ async function main(words: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof VmmError)) throw error;
     tellParent({ error: error.message });
+    if (error instanceof ConfigurationError) return 1;
     say(`${PROGRAM}: ${error.message}`);
-    // A mistake in what was typed; what is wrong elsewhere is said in full.
-    if (error.code === 'EINVAL' && !process.send && !/:\d+: /.test(error.message)) say(USAGE);
+    if (error.code === 'EINVAL') say(USAGE);
     return 1;
   }
 }

@@ -48,6 +48,13 @@ export interface DaemonOptions {
   readonly onDemand: boolean;
 }
 
+/** A configuration is no good. All that is wrong with it has been logged; this names the first. */
+export class ConfigurationError extends VmmError {
+  constructor(message: string) {
+    super('EINVAL', message);
+  }
+}
+
 /** The daemon of one process. */
 export class Daemon implements Registry {
   private readonly options: DaemonOptions;
@@ -191,7 +198,7 @@ export class Daemon implements Registry {
     if (configuration !== null) return configuration;
     const errors = diagnostics.filter(({ severity }) => severity === 'error');
     const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
-    throw new VmmError('EINVAL', `${diagnosticText(errors[0]!)}${more}`);
+    throw new ConfigurationError(`${diagnosticText(errors[0]!)}${more}`);
   }
 
   private adopt({ global, vms }: Configuration): void {
