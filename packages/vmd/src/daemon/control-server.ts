@@ -99,12 +99,12 @@ export class ControlServer {
     socket.on('close', () => clearTimeout(timer));
     const onData = (chunk: Uint8Array): void => {
       try {
-        const [frame] = reader.push(chunk);
+        const [frame, ...more] = reader.push(chunk);
         if (frame === undefined) return;
         clearTimeout(timer);
         socket.off('data', onData);
         socket.pause();
-        if (frame.kind !== 'message' || reader.pendingBytes > 0) {
+        if (frame.kind !== 'message' || more.length > 0 || reader.pendingBytes > 0) {
           throw new VmmError('EINVAL', 'a connection begins with one request');
         }
         const request = openEnvelope(parseMessage(frame.payload));

@@ -263,7 +263,7 @@ export class Daemon implements Registry {
   }
 
   private watchIdleness(): void {
-    if (!this.options.onDemand) return;
+    if (!this.options.onDemand || this.isStopping) return;
     clearTimeout(this.idleTimer);
     this.idleTimer = setTimeout(() => {
       const isIdle = this.vms.every(({ state }) => state === 'stopped');
