@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { START_OPTIONS } from './ctl/start-options.ts';
 import { RUN_OPTIONS } from './run-options.ts';
 
 const PROGRAM = fileURLToPath(new URL('../bin/vmctl.js', import.meta.url));
@@ -28,6 +29,18 @@ test.each([
   [['completion', 'tcsh'], 'vmctl: unknown shell: tcsh (one of: bash, zsh, fish)\n'],
   [['completion'], 'vmctl: missing argument: shell\n'],
   [['-x', 'run'], 'vmctl: unknown option: -x\n'],
+  [['-s', '/none/s', 'status'], 'vmctl: connect: /none/s: no vmd is running there\n'],
+  [['wait', '0'], 'vmctl: invalid id: 0\n'],
+  [['wait', '../x'], 'vmctl: invalid VM name: ../x\n'],
+  [['start', 'a'.repeat(64)], 'vmctl: vm name too long\n'],
+  [['start', '-B', 'tape', 'x'], 'vmctl: unknown boot device tape (one of: cdrom, disk, net)\n'],
+  [['start', '-i', '5', 'x'], 'vmctl: too many network interfaces\n'],
+  [['start', '-m', '1K', 'x'], 'vmctl: memory size must be at least one megabyte\n'],
+  [['start', '-m', '12x', 'x'], 'vmctl: invalid memory size: 12x\n'],
+  [['start', ...Array<string>(5).fill('-d/x'), 'x'], 'vmctl: too many disks\n'],
+  [['start', '-t', '.', 'x'], 'vmctl: invalid template\n'],
+  [['log', 'loud'], 'vmctl: unknown argument: loud\n'],
+  [['reset', 'x'], 'vmctl: unknown argument: x\n'],
 ])('vmctl %j exits with 1 and one sentence', (args, message) => {
   const { status, stderr } = vmctl(...args);
   expect(stderr).toBe(message);
@@ -53,12 +66,37 @@ test('vmctl completion prints a script on standard output', () => {
   expect([status, stderr]).toEqual([0, '']);
 });
 
-test('vmctl(8) documents every option of run, and no other', () => {
+test.each([
+  ['run', RUN_OPTIONS],
+  ['start', START_OPTIONS],
+])('vmctl(8) documents every option of %s, and no other', (command, options) => {
   const page = readFileSync(new URL('../../../docs/man/vmctl.8', import.meta.url), 'utf8');
-  const described = page.slice(page.indexOf('.It Xo Cm run'), page.indexOf('.Sh EXIT STATUS'));
+  const [, described] = page.split(`.It Xo Cm ${command}\n`);
+  const entry = described!.split(/^\.It (?:Xo )?Cm |^\.Sh /m)[0]!;
   const flags = (pattern: RegExp): string[] =>
-    [...described.matchAll(pattern)].map((match) => match[1]!.replace(/^-/, '')).sort();
-  const names = RUN_OPTIONS.map(({ name }) => name).sort();
-  expect(flags(/^\.Op Fl (\S+)/gm)).toEqual(names);
+    [...entry.matchAll(pattern)].map((match) => match[1]!.replace(/^-/, '')).sort();
+  const names = options.map(({ name }) => name).sort();
+  // Options without arguments may be in one cluster.
+  const clusters = flags(/^\.Op Fl (\S+)/gm).flatMap((word) =>
+    options.some(({ name }) => name === word) ? [word] : [...word],
+  );
+  expect(clusters.sort()).toEqual(names);
   expect(flags(/^\.It Fl (\S+)/gm)).toEqual(names);
+});
+
+test('the commands that talk to vmd load neither the library nor the engine', () => {
+  const seen = new Set<string>();
+  const visit = (url: URL): void => {
+    if (seen.has(url.href)) return;
+    seen.add(url.href);
+    // What is imported late is loaded only by the commands that need it.
+    const text = readFileSync(url, 'utf8');
+    for (const [, specifier] of text.matchAll(/^(?:import |export |\}).*?from '([^']+)';$/gm)) {
+      expect(specifier).not.toMatch(/^vmm(-node)?$/);
+      if (specifier!.startsWith('.')) visit(new URL(specifier!, url));
+      else if (!specifier!.startsWith('node:')) visit(new URL(import.meta.resolve(specifier!)));
+    }
+  };
+  visit(new URL('../dist/vmctl.js', import.meta.url));
+  expect(seen.size).toBeGreaterThan(10);
 });

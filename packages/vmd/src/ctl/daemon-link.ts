@@ -1,7 +1,6 @@
 // How vmctl(8)'s commands reach vmd(8): at the socket that is named or chosen, where a user's own
 // vmd is started when it is needed and none runs.
 
-import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { VmmError } from 'vmm/errors';
 import type { Reply, Request } from '../control/protocol.ts';
@@ -34,7 +33,7 @@ export class DaemonLink {
       return await this.converse(request);
     } catch (error) {
       if (!(error instanceof NoDaemonError) || this.uid === 0) throw error;
-      this.startDaemon();
+      await this.startDaemon();
       return await this.converse(request);
     }
   }
@@ -53,7 +52,8 @@ export class DaemonLink {
     return chooseSocket(this.uid, this.named, process.env);
   }
 
-  private startDaemon(): void {
+  private async startDaemon(): Promise<void> {
+    const { spawnSync } = await import('node:child_process');
     const words = this.named === undefined ? [] : ['-s', this.named];
     const { status, stderr } = spawnSync(process.execPath, [VMD, '--on-demand', ...words], {
       stdio: ['ignore', 'ignore', 'pipe'],
