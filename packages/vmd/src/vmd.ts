@@ -84,6 +84,7 @@ async function serve(
   foreground: boolean,
   onDemand: boolean,
 ): Promise<number> {
+  process.title = PROGRAM;
   const log = new Log(
     foreground ? stderrSink : backgroundSink(`${socketPath}.log`),
     settings.verbose,

@@ -201,6 +201,11 @@ export const errno: Check<Errno> = oneOf(Object.keys(ERRNOS) as Errno[]);
 /** A sentence. */
 export const sentence: Check<string> = text(MESSAGE_BYTES_MAX);
 
+/** `text` as {@link sentence} takes it: one sentence, however long a path in it is. */
+export function asSentence(text: string): string {
+  return text.replaceAll('\0', '?').slice(0, MESSAGE_BYTES_MAX / 4) || 'no reason is known';
+}
+
 /** What vmd(8) answers. */
 export type Reply =
   | { readonly type: 'ok' }
@@ -282,7 +287,5 @@ export function errorReply(error: unknown): Reply {
   if (!(error instanceof VmmError)) {
     return { type: 'error', code: 'EIO', message: 'vmd met a defect of its own; see its log.' };
   }
-  const { code, message } = error;
-  // One sentence, however long a path in it is.
-  return { type: 'error', code, message: message.slice(0, MESSAGE_BYTES_MAX / 4) || code };
+  return { type: 'error', code: error.code, message: asSentence(error.message) };
 }

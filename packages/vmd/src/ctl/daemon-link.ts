@@ -4,7 +4,7 @@
 import { fileURLToPath } from 'node:url';
 import { VmmError } from 'vmm/errors';
 import type { Reply, Request } from '../control/protocol.ts';
-import { chooseSocket } from '../control/socket-place.ts';
+import { chooseSocket, ownSocket } from '../control/socket-place.ts';
 import { Conversation, NoDaemonError } from './conversation.ts';
 
 const VMD = fileURLToPath(new URL('../../bin/vmd.js', import.meta.url));
@@ -32,7 +32,9 @@ export class DaemonLink {
     try {
       return await this.converse(request);
     } catch (error) {
-      if (!(error instanceof NoDaemonError) || this.uid === 0) throw error;
+      const own = this.named ?? ownSocket(this.uid, process.env);
+      const isOwn = this.uid !== 0 && this.path() === own;
+      if (!(error instanceof NoDaemonError) || !isOwn) throw error;
       await this.startDaemon();
       return await this.converse(request);
     }

@@ -24,7 +24,7 @@ import type { BootOverride } from './run-plan.ts';
 import { type Stagger, StartQueue } from './start-queue.ts';
 import { UserSockets } from './user-sockets.ts';
 import type { VirtualMachine, VmContext } from './virtual-machine.ts';
-import type { Credentials } from './vm-child.ts';
+import { type Credentials, VmChild } from './vm-child.ts';
 import { VmTable } from './vm-table.ts';
 
 /** vm.conf(5), "staggered start": the delay unless it is given. */
@@ -85,6 +85,7 @@ export class Daemon implements Registry {
     this.userSockets = new UserSockets(this.server, options.socketPath, log);
     this.context = {
       log,
+      spawn: (plan, credentials, events) => new VmChild(plan, credentials, events),
       nowMs: () => performance.now(),
       stopped: (vm) => this.vmStopped(vm),
     };
@@ -136,6 +137,7 @@ export class Daemon implements Registry {
     prepareFolder(socketPath, uid);
     await this.takeLock();
     await this.server.listen(socketPath, { uid, isAdmin: true }, undefined);
+    if (uid === 0) this.userSockets.clear();
     this.adopt(configuration);
     this.watchIdleness();
   }
@@ -183,6 +185,7 @@ export class Daemon implements Registry {
       }),
     );
     this.server.closeAll();
+    if (this.options.uid === 0) this.userSockets.clear();
     await this.lock?.close();
     this.finished();
   }

@@ -1,7 +1,8 @@
 // The sockets that the system's vmd has for its users: one for each who has any rights, be it as
 // the socket's owner, a machine's, or as one who may make instances, in a folder beside root's.
 
-import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { VmmError } from 'vmm/errors';
 import { type Accounts, isMember } from '../conf/accounts.ts';
 import type { GlobalConfig, Owner } from '../conf/configuration.ts';
 import { userFolder, userSocket } from '../control/socket-place.ts';
@@ -62,12 +63,19 @@ export class UserSockets {
     }
   }
 
+  /** Removes what a vmd that was killed has left. Before the first {@link open}. */
+  clear(): void {
+    rmSync(userFolder(this.path), { recursive: true, force: true });
+  }
+
   /** All may pass through it, and nobody but root may change it. */
   private makeFolder(): void {
     const folder = userFolder(this.path);
     mkdirSync(folder, { recursive: true, mode: 0o755 });
     const stats = lstatSync(folder);
-    if (!stats.isDirectory() || stats.uid !== 0) throw new Error(`${folder} is not root's folder`);
+    if (!stats.isDirectory() || stats.uid !== 0) {
+      throw new VmmError('EPERM', `${folder} is not a folder of root's.`);
+    }
     chmodSync(folder, 0o755);
   }
 }

@@ -8,8 +8,8 @@ import type { Reply, VmEvent, VmState, VmStatus } from '../control/protocol.ts';
 import type { Log } from './log.ts';
 import { residentBytes } from './resident-bytes.ts';
 import { RestartLimiter } from './restart-limiter.ts';
-import { type BootOverride, planOf } from './run-plan.ts';
-import { type Credentials, VmChild, type VmEnd } from './vm-child.ts';
+import { type BootOverride, planOf, type VmPlan } from './run-plan.ts';
+import type { Credentials, VmChild, VmChildEvents, VmEnd } from './vm-child.ts';
 
 /** VMD's long timeout: what a guest may take to shut down when it was asked to. */
 export const SHUTDOWN_MS_MAX = 120_000;
@@ -23,8 +23,16 @@ export interface StartRequest {
   readonly credentials: Credentials | undefined;
 }
 
+/** The process of a machine. */
+export type VmHandle = Pick<
+  VmChild,
+  'pid' | 'pause' | 'unpause' | 'shutdown' | 'terminate' | 'attach'
+>;
+
 /** What a virtual machine needs around it. */
 export interface VmContext {
+  /** Starts a process. */
+  spawn(plan: VmPlan, credentials: Credentials | undefined, events: VmChildEvents): VmHandle;
   readonly log: Log;
   /** Real time that does not go back. */
   nowMs(): number;
@@ -42,8 +50,8 @@ export class VirtualMachine {
   readonly isTransient: boolean;
   /** Who started it; undefined while it does not run. */
   startedBy: number | undefined;
-  private readonly context: VmContext;
-  private child: VmChild | undefined;
+  readonly context: VmContext;
+  private child: VmHandle | undefined;
   private currentState: VmState = 'stopped';
   private limiter: RestartLimiter | undefined;
   private shutdownTimer: NodeJS.Timeout | undefined;
@@ -99,6 +107,7 @@ export class VirtualMachine {
     if (this.child !== undefined) {
       throw new VmmError('EALREADY', `vm "${this.name}" is running already.`);
     }
+    this.currentState = 'stopped';
     const { plan, warnings } = planOf(this.config, override);
     const started = new Promise<VmmError | undefined>((resolve) => {
       this.onStarted = resolve;
@@ -106,7 +115,7 @@ export class VirtualMachine {
     this.startedBy = uid;
     this.currentState = 'running';
     this.limiter = new RestartLimiter(this.context.nowMs());
-    this.child = new VmChild(plan, credentials, {
+    this.child = this.context.spawn(plan, credentials, {
       running: () => this.settleStart(undefined),
       paused: () => {
         for (const resolve of this.onPaused.splice(0)) resolve();
@@ -163,15 +172,17 @@ export class VirtualMachine {
 
   /** Holds it and its time; resolves when they stand still. EINVAL unless it runs. */
   async pause(): Promise<void> {
-    if (this.state !== 'running' || this.child === undefined) {
-      throw new VmmError('EINVAL', `vm "${this.name}" is ${this.state}, not running.`);
+    const { child, state } = this;
+    if (state !== 'running' || child === undefined || this.onStarted !== undefined) {
+      const what = this.onStarted === undefined ? state : 'being started';
+      throw new VmmError('EINVAL', `vm "${this.name}" is ${what}, not running.`);
     }
     this.currentState = 'paused';
-    const { child } = this;
     await new Promise<void>((resolve) => {
       this.onPaused.push(resolve);
       child.pause();
     });
+    if (this.child !== child) throw new VmmError('EINVAL', `vm "${this.name}" has just ended.`);
     this.say('paused');
   }
 
@@ -199,7 +210,7 @@ export class VirtualMachine {
     });
   }
 
-  private async terminate(child: VmChild): Promise<void> {
+  private async terminate(child: VmHandle): Promise<void> {
     this.currentState = 'stopping';
     const stopped = this.whenStopped();
     child.terminate();

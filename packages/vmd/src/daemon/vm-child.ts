@@ -60,6 +60,8 @@ export class VmChild {
     this.process = fork(PROGRAM, [], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       detached: true,
+      // All that it is told is absolute, and it keeps no file system busy.
+      cwd: '/',
       ...credentials,
     });
     this.process.stderr!.setEncoding('utf8');

@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { VmmError } from 'vmm/errors';
 import type { RunControl, RunOutcome } from 'vmm-node/options';
+import { asSentence } from '../control/protocol.ts';
 import { readImage, readModules } from '../read-images.ts';
 import { ConsoleHub } from './console-hub.ts';
 import type { VmPlan } from './run-plan.ts';
@@ -60,11 +61,11 @@ async function start(plan: VmPlan): Promise<void> {
   process.title = `vmd: vm/${plan.name}`;
   try {
     const { kind, message } = await run(plan);
-    tell({ kind: 'ended', end: kind, message: message ?? null });
+    tell({ kind: 'ended', end: kind, message: message === undefined ? null : asSentence(message) });
   } catch (error) {
     // A defect ends the process, which vmd reports.
     if (!(error instanceof VmmError)) throw error;
-    tell({ kind: 'refused', code: error.code, message: error.message });
+    tell({ kind: 'refused', code: error.code, message: asSentence(error.message) });
   }
   await dismissal;
   await consoleHub.finish();
