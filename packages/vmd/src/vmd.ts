@@ -106,6 +106,9 @@ async function serve(
       log.info('the configuration is left as it was');
     }
   });
+  // Whatever goes wrong in here, machines that run shall not end for it.
+  process.stderr.on('error', () => {});
+  process.on('uncaughtException', (error) => log.info(`A defect: ${error.stack ?? error}`));
   await daemon.run();
   tellParent({ ready: true });
   log.info(`listening at ${socketPath}`);

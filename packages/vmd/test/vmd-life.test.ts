@@ -1,5 +1,5 @@
-// vmd(8) and vmctl(8) as processes, with small kernels: the life of machines, from start to stop, and
-// what happens when processes die.
+// vmd(8) and vmctl(8) as processes, with small kernels: the life of machines, from start to stop,
+// and what happens when processes die.
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { eventually, lives, VmdProcess } from './vmd-process.ts';
@@ -227,6 +227,7 @@ test('there is one vmd at a socket', async () => {
   second.configure();
   await expect(second.start()).rejects.toThrow(`vmd is already running at ${vmd.socket}.`);
   expect(await second.exit).toBe(1);
+  await second.dispose();
   expect((await vmd.ctl('status')).status).toBe(1);
   expect(existsSync(vmd.socket)).toBe(true);
 });

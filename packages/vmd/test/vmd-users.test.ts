@@ -1,5 +1,5 @@
-// The system's vmd(8), root's, and its users: who may do what, and as whom machines run. Needs root,
-// to be somebody else; users are numbers that no file knows.
+// The system's vmd(8), root's, and its users: who may do what, and as whom machines run. Needs
+// root, to be somebody else; users are numbers that no file knows.
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -180,7 +180,8 @@ export class Daemon implements Registry {
     await Promise.all(
       this.vms.map(async (vm) => {
         if (!vm.isRunning) return;
-        await vm.stop(false);
+        // It may have stopped by itself just now.
+        await vm.stop(false).catch((error: Error) => this.options.log.debug(error.message));
         await vm.whenStopped();
       }),
     );

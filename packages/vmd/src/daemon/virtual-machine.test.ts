@@ -111,6 +111,24 @@ test('what ends in the middle of something answers it', async () => {
   expect(vm.startedBy).toBeUndefined();
 });
 
+test('a machine that gets no process is stopped, and can be started later', async () => {
+  const { context, config } = vm;
+  let fails = true;
+  const spawn: typeof context.spawn = (...words) => {
+    if (fails) throw new Error('spawn EPERM');
+    return context.spawn(...words);
+  };
+  const other = new VirtualMachine(2, config, false, { ...context, spawn });
+  const request = { override: {}, uid: 0, credentials: undefined };
+  await expect(other.start(request)).rejects.toThrow('vm "a" gets no process: spawn EPERM.');
+  expect([other.state, other.startedBy]).toEqual(['stopped', undefined]);
+  fails = false;
+  const started = other.start(request);
+  child.events.running();
+  await started;
+  expect(other.state).toBe('running');
+});
+
 test('a machine that waits and cannot be started does not wait any more', async () => {
   const config = { ...vm.config, cdrom: '/a.iso' };
   const other = new VirtualMachine(2, config, false, vm.context);

@@ -112,18 +112,10 @@ export class VirtualMachine {
     const started = new Promise<VmmError | undefined>((resolve) => {
       this.onStarted = resolve;
     });
+    this.child = this.spawn(plan, credentials);
     this.startedBy = uid;
     this.currentState = 'running';
     this.limiter = new RestartLimiter(this.context.nowMs());
-    this.child = this.context.spawn(plan, credentials, {
-      running: () => this.settleStart(undefined),
-      paused: () => {
-        for (const resolve of this.onPaused.splice(0)) resolve();
-      },
-      restarted: () => this.restarted(),
-      shutdownAsked: (asked) => this.answerShutdown(asked),
-      ended: (end) => this.ended(end),
-    });
     const error = await started;
     if (error !== undefined) throw error;
     this.say('started successfully');
@@ -208,6 +200,25 @@ export class VirtualMachine {
     return new Promise((resolve) => {
       this.onStopped.push(resolve);
     });
+  }
+
+  private spawn(plan: VmPlan, credentials: Credentials | undefined): VmHandle {
+    const events: VmChildEvents = {
+      running: () => this.settleStart(undefined),
+      paused: () => {
+        for (const resolve of this.onPaused.splice(0)) resolve();
+      },
+      restarted: () => this.restarted(),
+      shutdownAsked: (asked) => this.answerShutdown(asked),
+      ended: (end) => this.ended(end),
+    };
+    try {
+      return this.context.spawn(plan, credentials, events);
+    } catch (cause) {
+      this.onStarted = undefined;
+      const reason = (cause as Error).message;
+      throw new VmmError('EAGAIN', `vm "${this.name}" gets no process: ${reason}.`, { cause });
+    }
   }
 
   private async terminate(child: VmHandle): Promise<void> {

@@ -64,8 +64,9 @@ export class VmChild {
       cwd: '/',
       ...credentials,
     });
-    this.process.stderr!.setEncoding('utf8');
-    this.process.stderr!.on('data', (text: string) => {
+    // There are no streams when the host is out of descriptors.
+    this.process.stderr?.setEncoding('utf8');
+    this.process.stderr?.on('data', (text: string) => {
       this.lastWords = (this.lastWords + text).slice(0, LAST_WORDS_MAX);
     });
     this.process.on('message', (message) => this.receive(message));
