@@ -1,7 +1,15 @@
 // The system's vmd(8), root's, and its users: who may do what, and as whom machines run. Needs
 // root, to be somebody else; users are numbers that no file knows.
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -137,6 +145,12 @@ test('a user’s own vmd starts when it is needed', async ({ skip }) => {
     expect(uidOf(daemon)).toBe(ADA);
     process.kill(daemon, 'SIGTERM');
     await eventually('the end of vmd', () => !lives(daemon) && !lives(pid));
+    // In the background, what it says is in the system's log, or else beside its socket.
+    if (!existsSync('/dev/log')) {
+      expect(readFileSync(`${socket}.log`, 'utf8')).toMatch(
+        /^\S+ listening at .*\n\S+ vm 1 \(mine\) started successfully\n\S+ terminating\n/,
+      );
+    }
   } finally {
     rmSync(runtime, { recursive: true });
     await kernels.dispose();

@@ -43,6 +43,12 @@ export interface VmChildEvents {
   ended(end: VmEnd): void;
 }
 
+/** Of root's environment, what a process of somebody else may have. */
+function userEnvironment(): NodeJS.ProcessEnv {
+  const names = ['PATH', 'TZ', 'LANG', 'NODE_OPTIONS'];
+  return Object.fromEntries(names.map((name) => [name, process.env[name]]));
+}
+
 /** A running process. */
 export class VmChild {
   private readonly process: ChildProcess;
@@ -62,7 +68,7 @@ export class VmChild {
       detached: true,
       // All that it is told is absolute, and it keeps no file system busy.
       cwd: '/',
-      ...credentials,
+      ...(credentials && { ...credentials, env: userEnvironment() }),
     });
     // There are no streams when the host is out of descriptors.
     this.process.stderr?.setEncoding('utf8');
