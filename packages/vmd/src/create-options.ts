@@ -1,4 +1,5 @@
-// What "vmctl create" takes on its command line; apart from the command, which loads the disks' code.
+// What "vmctl create" takes on its command line; apart from the command, which loads the disks'
+// code.
 
 import type { Option } from './getopt.ts';
 

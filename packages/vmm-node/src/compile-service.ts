@@ -1,5 +1,5 @@
-// Compiling in another thread. Requests and batches are messages; a count of batches in shared memory
-// tells the processor's thread, which must not spend time on asking, that there is one.
+// Compiling in another thread. Requests and batches are messages; a count of batches in shared
+// memory tells the processor's thread, which must not spend time on asking, that there is one.
 
 import {
   MessageChannel,

@@ -1,5 +1,5 @@
-// The thread that compiles hot guest code while the machine goes on interpreting it: takes requests,
-// answers with modules. It ends with the machine.
+// The thread that compiles hot guest code while the machine goes on interpreting it: takes
+// requests, answers with modules. It ends with the machine.
 
 import { workerData } from 'node:worker_threads';
 import { regionFactory } from 'vmm';

@@ -1,5 +1,5 @@
-// The soft engine with the compiler `on`, for guests too short to have blocks that it would take for
-// hot: a few entries are enough. Unlike with `always`, blocks are compiled between slices, and
+// The soft engine with the compiler `on`, for guests too short to have blocks that it would take
+// for hot: a few entries are enough. Unlike with `always`, blocks are compiled between slices, and
 // several together.
 
 import { HEAT_ENTRIES, S } from '../src/cpu/state.ts';

@@ -88,7 +88,7 @@ describe('compiled code does what the interpreter does', () => {
     expect(sum(runs, dropsOf)).toBeGreaterThan(200);
   });
 
-  test('when there is so little room for decoded code that all of it is dropped now and then', () => {
+  test('when there is so little room for decoded code that all is dropped now and then', () => {
     const programs = { seeds: range(6000, 24), passes: 12, fuel: 60, extras: true };
     const runs = compare(quietEngine('always', 80 << 10), programs);
     expect(sum(runs, ({ statistics }) => statistics.codeFlushes)).toBeGreaterThan(50);

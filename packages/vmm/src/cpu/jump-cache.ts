@@ -1,9 +1,9 @@
-// The jump cache: from an address of 64-bit code straight to the compiled region there. It saves what
-// entering a page looks at on the way (fetch TLB, code page, record), which for code that is spread
-// over megabytes, as kernels are, is mostly not in the host's caches.
+// The jump cache: from an address of 64-bit code straight to the compiled region there. It saves
+// what entering a page looks at on the way (fetch TLB, code page, record), which for code that is
+// spread over megabytes, as kernels are, is mostly not in the host's caches.
 //
-// An entry is good while S.epoch is what it was: the count is in its tag. When the 15 bits of the count
-// that fit there come round, all entries go.
+// An entry is good while S.epoch is what it was: the count is in its tag. When the 15 bits of the
+// count that fit there come round, all entries go.
 
 import { c32, c64, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';

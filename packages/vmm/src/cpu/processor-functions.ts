@@ -1,6 +1,6 @@
-// What the soft processor's functions are, before they become a module: memory, control flow, events,
-// helpers, and the semantics of instructions. Building them gives the same functions with the same
-// indices each time, so that code compiled in another thread can call those of this one.
+// What the soft processor's functions are, before they become a module: memory, control flow,
+// events, helpers, and the semantics of instructions. Building them gives the same functions with
+// the same indices each time, so that code compiled in another thread can call those of this one.
 
 import type { Fn } from '../wasm/expr.ts';
 import { ModuleBuilder } from '../wasm/module.ts';

@@ -273,7 +273,8 @@ function defineSqrt(m: ModuleBuilder, r: Rounding): Fn<'i64'> {
     f.if(i32.eq(exp, c32(EXP_SPECIAL)), () =>
       f.return(call(r.pack, cpu, c32(0), exp, INTEGER_BIT, format)),
     );
-    // An odd exponent doubles the significand. The radicand is then 128 bits, whose top two are not 00.
+    // An odd exponent doubles the significand. The radicand is then 128 bits, whose top two are not
+    // 00.
     const e = f.let(i32.sub(exp, c32(BIAS)));
     const even = f.let(i64.extend_u(i32.eqz(i32.and(e, c32(1)))));
     const high = f.let(i64.shr_u(sig, even));

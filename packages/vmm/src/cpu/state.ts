@@ -155,11 +155,15 @@ export const S = {
   exitData: 0x4b0,
   /** i64: guest-physical address of an MMIO or EPT-violation exit. */
   exitGpa: 0x4b8,
-  /** i64 counters: instructions retired in finished slices is kept by the engine; these are events. */
+  /**
+   * i64 counters: instructions retired in finished slices is kept by the engine; these are events.
+   */
   tlbMisses: 0x4c0,
   codeInvalidations: 0x4c8,
   exceptions: 0x4d0,
-  /** i32: answers of MMIO reads that the instruction under way has already got; the next to take. */
+  /**
+   * i32: answers of MMIO reads that the instruction under way has already got; the next to take.
+   */
   mmioCount: 0x4d8,
   mmioNext: 0x4dc,
   /** i64 × 8: those answers. */
@@ -257,9 +261,9 @@ export const HEAT_ENTRIES = 65536;
 /** Offset from {@link HEAT} of the counter of a block, which starts at `record`. */
 export const heatSlot = (record: number): number => (record >>> 3) & ((HEAT_ENTRIES - 1) << 2);
 /**
- * The jump cache: where compiled code for an address is. An entry: i64 tag (the address's low 48 bits,
- * and above them the low 16 of S.epoch), u16 place in the function table, u16 R.left of its record,
- * i32 code page.
+ * The jump cache: where compiled code for an address is. An entry: i64 tag (the address's low 48
+ * bits, and above them the low 16 of S.epoch), u16 place in the function table, u16 R.left of its
+ * record, i32 code page.
  */
 export const JUMP: number = HEAT + HEAT_ENTRIES * 4;
 export const JUMP_ENTRIES = 4096;
@@ -321,7 +325,9 @@ export const EXIT = {
   step: 7,
 } as const;
 
-/** {@link S.shadow}: what the last instruction holds off. Kept only over a return to the monitor. */
+/**
+ * {@link S.shadow}: what the last instruction holds off. Kept only over a return to the monitor.
+ */
 export const SHADOW = {
   none: 0,
   /** STI: interrupts. */

@@ -139,7 +139,8 @@ describe.each(guestEngines)('on the $name engine', ({ make }) => {
   });
 
   test('the environments of real-address mode hold linear addresses and the opcode', () => {
-    // The segment begins at 0x10000; offsets are plain numbers, as the linker's 16 bits hold no more.
+    // The segment begins at 0x10000; offsets are plain numbers, as the linker's 16 bits hold no
+    // more.
     const environment = 0x190;
     const source = (store: string, count: number): string => `
     mov ax, cs

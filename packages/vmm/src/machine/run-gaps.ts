@@ -1,5 +1,5 @@
-// How long the machine was away between two looks at its timers: the time that the processor ran, and
-// whatever kept it from running. A guest sees a long gap as a stall.
+// How long the machine was away between two looks at its timers: the time that the processor ran,
+// and whatever kept it from running. A guest sees a long gap as a stall.
 
 /** Upper ends of the classes that gaps are counted in, in milliseconds; the last has none. */
 export const GAP_CLASSES_MS = [1, 2, 5, 10, 20, 50] as const;

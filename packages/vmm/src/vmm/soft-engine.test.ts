@@ -34,7 +34,8 @@ describe.each(guestEngines)('on the $name engine', ({ make }) => {
 
   test('run() returns from a handler whose first instruction is a fault that it handles', () => {
     const guest = new Guest(make(), 64, 'mov ax, 0x18\nltr ax\nud2');
-    // A stack of its own, which each fault starts anew: without it the guest would run out of stack.
+    // A stack of its own, which each fault starts anew: without it the guest would run out of
+    // stack.
     const state = initialState(64);
     state.vrs_gdtr.vsi_limit = 0x27;
     guest.reset(state);

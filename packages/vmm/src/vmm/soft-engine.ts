@@ -80,7 +80,9 @@ export interface SoftEngineOptions {
   readonly codeBytes?: number;
   /** When guest code is compiled to WebAssembly; `off` unless given. */
   readonly jit?: JitMode;
-  /** Compiles in another thread; without it the vCPU's own thread does. See {@link regionFactory}. */
+  /**
+   * Compiles in another thread; without it the vCPU's own thread does. See {@link regionFactory}.
+   */
   readonly service?: RegionService;
 }
 
@@ -249,7 +251,9 @@ export class SoftVcpu implements EngineVcpu {
     this.view = new DataView(buffer);
   }
 
-  /** Takes memory for maps and decoded code, and instantiates the processor: before the first run. */
+  /**
+   * Takes memory for maps and decoded code, and instantiates the processor: before the first run.
+   */
   private create(): ProcessorExports {
     this.prepare();
     const leaves = this.vm.ranges.reduce(

@@ -12,7 +12,9 @@ const PROGRAM = 0x10000;
 const SET_TF = 'pushfq\nor dword ptr [rsp], 0x100\npopfq';
 
 describe.each(guestEngines)('on the $name engine', ({ make }) => {
-  /** A 64-bit guest whose #DB handler reports RIP, less the address of label `here`, and goes on. */
+  /**
+   * A 64-bit guest whose #DB handler reports RIP, less the address of label `here`, and goes on.
+   */
   function guestOf(source: string, report = 'mov eax, [rsp + 8]\nsub eax, [0x10ff8]'): Guest {
     const guest = new Guest(make(), 64, `${source}\n.org 0xff8\n.quad here`);
     guest.reportExceptions(6, 8, 12, 13);

@@ -132,8 +132,8 @@ export class Local<T extends ValType = ValType> extends Expr<T> {
 }
 
 /**
- * An address that stands for something else than memory, such as a local: loads and stores there are
- * made by it.
+ * An address that stands for something else than memory, such as a local: loads and stores there
+ * are made by it.
  */
 export abstract class Place extends Expr<'i32'> {
   constructor() {

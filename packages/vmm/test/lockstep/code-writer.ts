@@ -1,5 +1,5 @@
-// Where a lockstep program is written: its bytes, front to back, and the fields that refer to blocks
-// which are not placed yet.
+// Where a lockstep program is written: its bytes, front to back, and the fields that refer to
+// blocks which are not placed yet.
 
 import { Random } from '../silicon/random.ts';
 import { CODE, CODE_END } from './layout.ts';

@@ -4,8 +4,8 @@
 //         [-x execution] [mnemonic...]
 //
 // runs `vectors` (default 10) of each form of the mnemonics (regular expressions; default all), and
-// prints the mismatches by mnemonic, `shown` (default 3) of each in full. Exit status 1 if any. What
-// `execution` is `hot` or `always` runs compiled, 64-bit code only; default `interpreted`.
+// prints the mismatches by mnemonic, `shown` (default 3) of each in full. Exit status 1 if any.
+// What `execution` is `hot` or `always` runs compiled, 64-bit code only; default `interpreted`.
 
 import { parseArgs } from 'node:util';
 import { checkForms, describeMismatch, EXECUTIONS, sharedForms } from './check-forms.ts';

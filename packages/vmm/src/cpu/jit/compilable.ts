@@ -1,6 +1,6 @@
-// How regions do an instruction: with registers and flags in the region's locals, where its semantics
-// reach them only through their context; or else on the state of the vCPU, as the interpreter does,
-// with the locals written back before and taken up again behind it.
+// How regions do an instruction: with registers and flags in the region's locals, where its
+// semantics reach them only through their context; or else on the state of the vCPU, as the
+// interpreter does, with the locals written back before and taken up again behind it.
 
 import type { Row } from '../../isa/row.ts';
 import { rows } from '../../isa/rows.ts';

@@ -1,5 +1,5 @@
-// The compiler's sides of Context. For most instructions, what the interpreter takes from a record is
-// constant, and general registers and flags are locals of the region's function; what is not
+// The compiler's sides of Context. For most instructions, what the interpreter takes from a record
+// is constant, and general registers and flags are locals of the region's function; what is not
 // overridden works as in the interpreter, on the instruction's record, whose address is known. For
 // the others everything does, on the state of the vCPU.
 

@@ -1,8 +1,8 @@
-// The compiler's life cycle for one vCPU: blocks that the interpreter reports as hot are gathered, and
-// handed to a RegionFactory, here or in another thread. What comes back is instantiated and entered
-// into the function table. From then on the record at which a region starts has the region as its
-// handler, so that the interpreter runs compiled code without knowing, and compiled code goes on to
-// interpreted records the same way.
+// The compiler's life cycle for one vCPU: blocks that the interpreter reports as hot are gathered,
+// and handed to a RegionFactory, here or in another thread. What comes back is instantiated and
+// entered into the function table. From then on the record at which a region starts has the region
+// as its handler, so that the interpreter runs compiled code without knowing, and compiled code
+// goes on to interpreted records the same way.
 //
 // Code goes as it came: when a page's records turn stale, the table entries of its regions are
 // emptied and used again; nothing else refers to a region's module, and the host's garbage
@@ -13,7 +13,7 @@ import { CODE_PAGE } from '../code-page.ts';
 import { REGION_PLACE } from '../flow.ts';
 import type { PhysicalMap } from '../physical-map.ts';
 import { R } from '../record.ts';
-import { HEAT, heatSlot, S } from '../state.ts';
+import { HEAT, HEAT_ENTRIES, heatSlot, S } from '../state.ts';
 import type {
   CompiledBatch,
   CompiledRegion,
@@ -52,6 +52,18 @@ export interface JitStatistics {
   /** What compiling and installing took of the vCPU's thread. */
   milliseconds: number;
   dropped: number;
+}
+
+/** A module, and how many of its regions are in the function table: with the last one it goes. */
+interface LiveModule {
+  readonly bytes: number;
+  regions: number;
+}
+
+/** A region in the function table. */
+interface Installed {
+  readonly slot: number;
+  readonly module: LiveModule;
 }
 
 /** What a compiler is made of. */
@@ -94,8 +106,8 @@ export class Jit {
   private requests = 0;
   private readonly freeSlots: number[] = [];
   private nextSlot = REGION_PLACE;
-  /** Table entries of the regions of each code page. */
-  private readonly slotsOf = new Map<number, number[]>();
+  /** The regions of each code page. */
+  private readonly regionsOf = new Map<number, Installed[]>();
   private liveBytes = 0;
 
   constructor(parts: JitParts) {
@@ -123,9 +135,12 @@ export class Jit {
 
   /** The addresses of blocks from before all code was dropped may be others' by now. */
   private forgetDropped(): void {
-    const { flushes } = this.parts.cache;
-    if (flushes !== this.queueFlushes) this.queue.length = 0;
-    this.queueFlushes = flushes;
+    const { cache, cpu } = this.parts;
+    if (cache.flushes === this.queueFlushes) return;
+    this.queueFlushes = cache.flushes;
+    this.queue.length = 0;
+    const heat = (cpu + HEAT) >>> 2;
+    this.i32.fill(0, heat, heat + HEAT_ENTRIES);
   }
 
   private cool(record: number, heat: number): void {
@@ -191,12 +206,13 @@ export class Jit {
     this.statistics.bytes += bytes;
     this.statistics.instructions += instructions;
     this.liveBytes += bytes;
-    for (const region of live) this.enter(region, instance.exports[region.name]);
+    const of: LiveModule = { bytes, regions: live.length };
+    for (const region of live) this.enter(region, of, instance.exports[region.name]);
     if (this.liveBytes > MODULE_BYTES_MAX) cache.flush();
   }
 
   /** Enters a region into the function table, and its place there into its record. */
-  private enter({ record, code }: CompiledRegion, fn: unknown): void {
+  private enter({ record, code }: CompiledRegion, module: LiveModule, fn: unknown): void {
     let slot = this.freeSlots.pop();
     if (slot === undefined) {
       if (this.nextSlot >= REGION_PLACE + REGION_SLOTS) {
@@ -207,22 +223,22 @@ export class Jit {
     }
     this.parts.table.set(slot, fn);
     this.u16[(record + R.handler) >>> 1] = slot;
-    const slots = this.slotsOf.get(code);
-    if (slots) slots.push(slot);
-    else this.slotsOf.set(code, [slot]);
+    const installed = this.regionsOf.get(code);
+    if (installed) installed.push({ slot, module });
+    else this.regionsOf.set(code, [{ slot, module }]);
     this.statistics.regions++;
   }
 
   /** The records of a code page are stale: its regions are no longer reached. */
   private drop(code: number): void {
-    const slots = this.slotsOf.get(code);
-    if (!slots) return;
-    for (const slot of slots) {
+    const installed = this.regionsOf.get(code);
+    if (!installed) return;
+    for (const { slot, module } of installed) {
       this.parts.table.set(slot, null);
       this.freeSlots.push(slot);
+      if (--module.regions === 0) this.liveBytes -= module.bytes;
     }
-    this.statistics.dropped += slots.length;
-    this.slotsOf.delete(code);
-    if (this.slotsOf.size === 0) this.liveBytes = 0;
+    this.statistics.dropped += installed.length;
+    this.regionsOf.delete(code);
   }
 }

@@ -66,7 +66,10 @@ export class LocalFlags extends LazyFlags {
     this.restore({ pending: undefined, isDirty: false, known: undefined, source: undefined });
   }
 
-  /** Computes what is pending into the locals, for somebody who leaves; the path knows nothing of it. */
+  /**
+   * Computes what is pending into the locals, for somebody who leaves; the path knows nothing of
+   * it.
+   */
   compute(): void {
     const { pending, locals } = this;
     if (!pending) return;

@@ -336,9 +336,9 @@ export class RegionCompiler {
   }
 
   /**
-   * Calls, to an offset of the page or to the address in `target`: the region's function waits while
-   * the guest's callee runs, and goes on at `next` when it returns there. It returns itself, up to the
-   * monitor, when the slice has ended meanwhile.
+   * Calls, to an offset of the page or to the address in `target`: the region's function waits
+   * while the guest's callee runs, and goes on at `next` when it returns there. It returns itself,
+   * up to the monitor, when the slice has ended meanwhile.
    */
   private call(node: number, next: number, offset: number | undefined): void {
     if (!this.nodeOf.has(next)) {

@@ -1,8 +1,8 @@
-// From hot blocks to a WebAssembly module: finds their regions and compiles them as one batch, since a
-// module costs as much as compiling a few of them. It needs the guest's memory and decoded code, which
-// are shared, and the processor's functions to call; so it can work in another thread than the vCPU's,
-// which goes on meanwhile. Whether the code is still what it was, the vCPU's thread finds out when it
-// takes the batch.
+// From hot blocks to a WebAssembly module: finds their regions and compiles them as one batch,
+// since a module costs as much as compiling a few of them. It needs the guest's memory and decoded
+// code, which are shared, and the processor's functions to call; so it can work in another thread
+// than the vCPU's, which goes on meanwhile. Whether the code is still what it was, the vCPU's
+// thread finds out when it takes the batch.
 
 import type { Decoder } from '../../isa/decoder.ts';
 import type { Fn } from '../../wasm/expr.ts';
@@ -49,7 +49,9 @@ export interface CompiledBatch {
   /** Undefined when there was none. */
   readonly module: WebAssembly.Module | undefined;
   readonly regions: readonly CompiledRegion[];
-  /** Records of blocks that were left out, as they are part of regions: hot perhaps only as that. */
+  /**
+   * Records of blocks that were left out, as they are part of regions: hot perhaps only as that.
+   */
   readonly covered: readonly number[];
   /** Of the request: the addresses are good while this is current. */
   readonly flushes: number;
@@ -64,7 +66,9 @@ export interface RegionService {
   readonly isReady: boolean;
   /** Hands over a request. */
   request(request: RegionRequest): void;
-  /** The next batch that is ready, in the order of the requests; costs next to nothing when none is. */
+  /**
+   * The next batch that is ready, in the order of the requests; costs next to nothing when none is.
+   */
   take(): CompiledBatch | undefined;
 }
 

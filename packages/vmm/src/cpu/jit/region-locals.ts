@@ -18,7 +18,10 @@ export class RegionLocals {
   readonly flagCarry: Local<'i64'>;
   /** True once anything in the region reads or writes the flag words. */
   usesFlags = false;
-  /** 1 when SSE arithmetic may be the host's (roundsAsHost of sse-exceptions.ts), while that is used. */
+  /**
+   * 1 when SSE arithmetic may be the host's (roundsAsHost of sse-exceptions.ts), while that is
+   * used.
+   */
   readonly hostRounding: Local<'i32'>;
   usesRounding = false;
   /** True once a call in the region waits for its callee. */
@@ -86,7 +89,10 @@ export class RegionLocals {
     return this.registerIndices.has(local.index);
   }
 
-  /** Takes all registers in use, and what derives from MXCSR, from the state. Emit it when the region is complete. */
+  /**
+   * Takes all registers in use, and what derives from MXCSR, from the state. Emit it when the
+   * region is complete.
+   */
   loadRegisters(cpu: I32): void {
     for (const [n, local] of this.general.entries()) {
       if (local) this.f.set(local, i64.load(cpu, gprSlot(n)));

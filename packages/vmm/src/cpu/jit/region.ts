@@ -1,7 +1,7 @@
 // Regions: the pieces of guest code that are compiled, one WebAssembly function each. A region is a
 // set of basic blocks of one physical page with one entry, found by following direct jumps from a
-// hot block. What leads out of it is an exit: other pages, indirect jumps and returns, code that has
-// never been executed.
+// hot block. What leads out of it is an exit: other pages, indirect jumps and returns, code that
+// has never been executed.
 
 import { createInstruction, type Decoder } from '../../isa/decoder.ts';
 import { DecodeStatus, type Instruction } from '../../isa/instruction.ts';
@@ -29,8 +29,8 @@ export type BlockEnd =
   /** A conditional or unconditional direct jump, to page offsets. */
   | { readonly kind: 'branch'; readonly taken: number; readonly next: number | undefined }
   /**
-   * A call, to a page offset or (undefined) wherever its operand says. The callee's return goes on at
-   * `next`.
+   * A call, to a page offset or (undefined) wherever its operand says. The callee's return goes on
+   * at `next`.
    */
   | { readonly kind: 'call'; readonly target: number | undefined; readonly next: number }
   /** The last instruction leaves by itself: RET, indirect jumps, far transfers. */
@@ -61,7 +61,9 @@ export interface RegionPage {
   readonly host: number;
   /** The record decoded at an offset of the page, or 0. */
   recordAt(offset: number): number;
-  /** Whether the block that starts at a record is executed often enough to follow a path into it. */
+  /**
+   * Whether the block that starts at a record is executed often enough to follow a path into it.
+   */
   isWarm(record: number): boolean;
 }
 
