@@ -74,6 +74,13 @@ const PAGE_FAULT = 14;
 const handlerCode = assemble(`clts\nfxsave64 [${at.REPORT}]\nhlt`, 64);
 const interruptCode = assemble(`inc qword ptr [${at.INTERRUPT_COUNT}]\niretq`, 64);
 
+/** A program that runs for longer than any should. */
+export class EndlessProgram extends Error {
+  constructor(seed: number) {
+    super(`program ${seed} does not end`);
+  }
+}
+
 /** Runs one program on a vCPU of its own. */
 export class LockstepMachine {
   private readonly program: Program;
@@ -117,7 +124,7 @@ export class LockstepMachine {
   run(): LockstepRun {
     const { vcpu, bytes, events } = this;
     for (let runs = 0; this.passes < this.options.passes; runs++) {
-      if (runs === RUNS_MAX) throw new Error(`program ${this.program.options.seed} does not end`);
+      if (runs === RUNS_MAX) throw new EndlessProgram(this.program.options.seed);
       const reason = vcpu.run();
       if (runs === 0) this.setHeatLimit();
       if (reason === EngineExitReason.none) this.interrupt();
