@@ -124,8 +124,11 @@ export class LockstepMachine {
   run(): LockstepRun {
     const { vcpu, bytes, events } = this;
     for (let runs = 0; this.passes < this.options.passes; runs++) {
-      if (runs === RUNS_MAX) throw new EndlessProgram(this.program.options.seed);
       const reason = vcpu.run();
+      const rewrites = vcpu.statistics.codeInvalidations;
+      if (runs === RUNS_MAX || rewrites > REWRITES_MAX) {
+        throw new EndlessProgram(this.program.options.seed);
+      }
       if (runs === 0) this.setHeatLimit();
       if (reason === EngineExitReason.none) this.interrupt();
       else if (reason === EngineExitReason.io) this.pass();
