@@ -65,6 +65,8 @@ const INTERRUPT_INSTRUCTIONS = 2;
 /** More faults than these end the pass. */
 const FAULTS_MAX = 30;
 const RUNS_MAX = 8000;
+/** So often a program that ends does not write over its code. */
+const REWRITES_MAX = 30_000;
 const REGISTER_COUNT = 16;
 
 /** Vectors whose frame has an error code. */
