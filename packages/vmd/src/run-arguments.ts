@@ -6,8 +6,10 @@ import { freemem } from 'node:os';
 import { type JitMode, parseImageReference } from 'vmm';
 import { VmmError } from 'vmm/errors';
 import {
+  ENGINE_DEFAULT,
   ENGINES,
   type EngineName,
+  JIT_DEFAULT,
   JIT_MODES,
   type RunDisk,
   type RunOptions,
@@ -17,8 +19,6 @@ import type { Parsed } from './getopt.ts';
 import { parseNetwork } from './network-arguments.ts';
 import { readImage, readModules } from './read-images.ts';
 import { scanScaled } from './scan-scaled.ts';
-
-const JIT_DEFAULT: JitMode = 'on';
 
 /** What the command line says of a run; the rest of {@link RunOptions} is the terminal's. */
 export type RunArguments = Omit<RunOptions, 'console' | 'stop'>;
@@ -60,7 +60,7 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
     modules: readModules(value('I'), memoryBytes),
     commandLine: value('a') ?? COMMAND_LINE_DEFAULT,
     disks,
-    ...(network === undefined ? {} : { network }),
+    interfaces: [network === undefined ? {} : { network }],
     engine,
     jit,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
@@ -85,7 +85,7 @@ function parseJit(word: string | undefined): JitMode {
 }
 
 function parseEngine(word: string | undefined): EngineName {
-  if (word === undefined) return ENGINES[0];
+  if (word === undefined) return ENGINE_DEFAULT;
   const engine = ENGINES.find((candidate) => candidate === word);
   if (engine !== undefined) return engine;
   throw new VmmError('EINVAL', `unknown engine: ${word} (there is: ${ENGINES.join(', ')})`);

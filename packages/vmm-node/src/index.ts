@@ -17,13 +17,15 @@ export type {
   RunDisk,
   RunEnd,
   RunForward,
+  RunInterface,
   RunModule,
   RunNetwork,
+  RunNumbering,
   RunOptions,
   RunOutcome,
   RunStatistics,
   RunVm,
 } from './run-options.ts';
-export { ENGINES, JIT_MODES } from './run-options.ts';
+export { ENGINE_DEFAULT, ENGINES, JIT_DEFAULT, JIT_MODES } from './run-options.ts';
 export { Terminal } from './terminal.ts';
 export { runVm } from './vm-process.ts';

@@ -1,4 +1,4 @@
-// The network of a machine that is started with "-L": the gateway of a local interface, on this
+// The far ends of a machine's network interfaces: the gateways of those that are local, on this
 // process's event loop, and the ports of the host that are forwarded to the guest.
 
 import {
@@ -11,26 +11,69 @@ import {
 } from 'vmm';
 import { HostClock, HostEntropy } from './host-capabilities.ts';
 import { HostAlarm, NodeNetwork } from './host-network.ts';
-import type { RunNetwork } from './run-options.ts';
+import type { RunInterface, RunNetwork, RunNumbering } from './run-options.ts';
 
 /**
  * Without a daemon nobody counts machines. Each has a gateway of its own, so that they may have the
  * same addresses.
  */
-const VM_ID = 1;
+const NUMBERING_DEFAULT: RunNumbering = { prefix: LOCAL_PREFIX, vmId: 1 };
+/** vmd(8)'s prefix of MAC addresses, with the number of the interface. */
+const MAC_PREFIX = [0xfe, 0xe1, 0xbb, 0xd1];
+
+/** A network interface of a guest, and what is plugged into it. */
+export interface OpenInterface {
+  readonly mac: Uint8Array;
+  readonly gateway: Gateway | undefined;
+}
 
 /**
- * The gateway for the interface with this hardware address. Rejects with VmmError when a port
- * cannot be forwarded.
+ * Plugs in the interfaces of the machine `name`. Rejects with VmmError when a port cannot be
+ * forwarded, or the prefix has no address for the machine.
  */
-export async function openLocalNetwork(
+export async function openInterfaces(
+  interfaces: readonly RunInterface[],
+  name: string,
+): Promise<OpenInterface[]> {
+  const open: OpenInterface[] = [];
+  try {
+    for (const [index, { mac = randomMac(index), network }] of interfaces.entries()) {
+      const gateway = network && (await openLocalNetwork(network, index, mac, name));
+      open.push({ mac, gateway });
+    }
+  } catch (error) {
+    closeInterfaces(open);
+    throw error;
+  }
+  return open;
+}
+
+/** Unplugs them, which ends every connection of the guest's. */
+export function closeInterfaces(interfaces: readonly OpenInterface[]): void {
+  for (const { gateway } of interfaces) gateway?.close();
+}
+
+function randomMac(index: number): Uint8Array {
+  const mac = new Uint8Array([...MAC_PREFIX, 0, 0]);
+  mac[3] += index;
+  new HostEntropy().fill(mac.subarray(4));
+  return mac;
+}
+
+async function openLocalNetwork(
   network: RunNetwork,
+  index: number,
   guestMac: Uint8Array,
   name: string,
 ): Promise<Gateway> {
   const clock = new HostClock();
   const entropy = new HostEntropy();
-  const { gateway, guest } = localInterface(LOCAL_PREFIX, VM_ID, 0);
+  const {
+    prefix,
+    vmId,
+    prefix6 = uniqueLocalPrefix(entropy),
+  } = network.numbering ?? NUMBERING_DEFAULT;
+  const { gateway, guest } = localInterface(prefix, vmId, index);
   const local = new Gateway({
     clock,
     alarm: new HostAlarm(clock),
@@ -39,7 +82,7 @@ export async function openLocalNetwork(
     guest,
     gateway,
     prefixLength: LOCAL_PREFIX_LENGTH,
-    ...(network.inet6 ? { gateway6: uniqueLocalAddress(entropy) } : {}),
+    ...(network.inet6 ? { gateway6: gatewayAddress6(prefix6, gateway) } : {}),
     ...(network.nat ? { host: new NodeNetwork() } : {}),
     hostLoopback: network.hostLoopback,
     // RFC 1123, section 2.1: what a virtual machine may be called is wider.
@@ -65,11 +108,15 @@ function forward(
   return protocol === 'tcp' ? gateway.forwardTcp(at, port) : gateway.forwardUdp(at, port);
 }
 
-/** The first address of a random prefix of 64 bits: RFC 4193, section 3.2. */
-function uniqueLocalAddress(entropy: HostEntropy): IpAddress {
+/** A random prefix of 64 bits, as an address: RFC 4193, section 3.2. */
+function uniqueLocalPrefix(entropy: HostEntropy): IpAddress {
   const address = new Uint8Array(16);
   entropy.fill(address.subarray(0, 8));
   address[0] = 0xfd;
-  address[15] = 1;
   return address;
+}
+
+/** As in vmd(8): after the prefix, the gateway's IPv4 address, and 1 for the host's end. */
+function gatewayAddress6(prefix: IpAddress, gateway: IpAddress): IpAddress {
+  return new Uint8Array([...prefix.subarray(0, 8), ...gateway, 0, 0, 0, 1]);
 }

@@ -1,7 +1,15 @@
 // What it takes to run one virtual machine in this process, and how such a run ends. The exit
 // statuses are those of vmctl(8), "run".
 
-import type { Endpoint, GapStatistics, ImageReference, JitMode, JitStatistics } from 'vmm';
+import type {
+  Endpoint,
+  GapStatistics,
+  ImageReference,
+  IpAddress,
+  JitMode,
+  JitStatistics,
+  Prefix,
+} from 'vmm';
 import type { EngineChoice } from './engine-choice.ts';
 
 export type { EngineChoice } from './engine-choice.ts';
@@ -26,14 +34,33 @@ export interface RunForward {
   readonly guestPort: number;
 }
 
+/** What tells the local interfaces of one host's machines apart; see localInterface() of vmm. */
+export interface RunNumbering {
+  readonly prefix: Prefix;
+  /** The number of the machine, from 1. */
+  readonly vmId: number;
+  /** With IPv6: an address whose first 64 bits are those of the gateway's. */
+  readonly prefix6?: IpAddress;
+}
+
 /** A local interface: a network of the guest and a gateway (vmctl(8), "-L"). */
 export interface RunNetwork {
+  /** As the first machine in 100.64.0.0/10, and a random prefix of IPv6, unless given. */
+  readonly numbering?: RunNumbering;
   /** Whether the host's network is behind the gateway. */
   readonly nat: boolean;
   readonly inet6: boolean;
   /** Whether the gateway's address is the host's loopback address. */
   readonly hostLoopback: boolean;
   readonly forwards: readonly RunForward[];
+}
+
+/** A network interface of the guest's. */
+export interface RunInterface {
+  /** Its hardware address, six octets; vmd(8)'s prefix and random octets unless given. */
+  readonly mac?: Uint8Array;
+  /** Without it the cable is unplugged. */
+  readonly network?: RunNetwork;
 }
 
 /** The far end of the machine's first serial port. */
@@ -62,12 +89,17 @@ export interface RunControl {
   readonly requestShutdown?: () => boolean;
 }
 
-/** The engines a virtual machine can run on; `auto`, the default, takes the better one. */
+/** The engines a virtual machine can run on; `auto` takes the better one. */
 export const ENGINES = ['auto', 'soft', 'kvm'] as const;
 export type EngineName = (typeof ENGINES)[number];
 
+/** What "vmctl run" and vmd(8) take unless told otherwise. */
+export const ENGINE_DEFAULT: EngineName = 'auto';
+
 /** When the soft engine compiles guest code; see JitMode of vmm. */
 export const JIT_MODES: readonly JitMode[] = ['off', 'on', 'always'];
+/** What "vmctl run" and vmd(8) take unless told otherwise. */
+export const JIT_DEFAULT: JitMode = 'on';
 
 /** A virtual machine to run. */
 export interface RunOptions {
@@ -81,8 +113,8 @@ export interface RunOptions {
   readonly modules: readonly RunModule[];
   readonly commandLine: string;
   readonly disks: readonly RunDisk[];
-  /** Without it the cable of the guest's network interface is unplugged. */
-  readonly network?: RunNetwork;
+  /** In the order in which the guest finds them; one with its cable unplugged unless given. */
+  readonly interfaces?: readonly RunInterface[];
   readonly engine: EngineName;
   /** Told which engine was taken, before the machine starts. */
   readonly onEngine?: (choice: EngineChoice) => void;

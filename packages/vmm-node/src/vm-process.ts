@@ -10,7 +10,6 @@ import {
 } from 'node:worker_threads';
 import {
   type Disk,
-  type Gateway,
   GuestRam,
   type MachineEnd,
   ramRanges,
@@ -24,7 +23,7 @@ import { type CompileLink, startCompiler } from './compile-service.ts';
 import { ConsolePump } from './console-pump.ts';
 import { openDisk } from './disk-image.ts';
 import { chooseEngine, type EngineChoice } from './engine-choice.ts';
-import { openLocalNetwork } from './local-network.ts';
+import { closeInterfaces, type OpenInterface, openInterfaces } from './local-network.ts';
 import type { RunEnd, RunOptions, RunOutcome, RunStatistics } from './run-options.ts';
 import {
   createLinkMemory,
@@ -46,8 +45,6 @@ const TIMEOUT_STATUS = 124;
  * longer.
  */
 const YOUNG_MB = 8;
-/** vmd(8)'s prefix of MAC addresses, with the number of the interface. */
-const MAC_PREFIX = [0xfe, 0xe1, 0xbb, 0xd1];
 
 /** Why the main thread ends a run. */
 type StopReason = 'left' | 'timeout';
@@ -61,29 +58,21 @@ type WorkerEnd =
 
 /**
  * Runs a virtual machine to its end. Rejects with VmmError when it cannot be started as asked: its
- * memory is more than can be had, a disk or the kernel is no good.
+ * memory is more than can be had, a disk or the kernel is no good, a port cannot be forwarded.
  */
 export async function runVm(options: RunOptions): Promise<RunOutcome> {
   const choice = chooseEngine(options.engine);
   options.onEngine?.(choice);
   const memory = createVmMemory(options.memoryBytes);
-  const mac = interfaceMac(0);
   const disks = await openDisks(options);
-  let gateway: Gateway | undefined;
+  let interfaces: readonly OpenInterface[] = [];
   try {
-    const { network, name } = options;
-    if (network !== undefined) gateway = await openLocalNetwork(network, mac, name);
-    return await new VmProcess(options, choice.engine, memory, disks, { mac, gateway }).run();
+    interfaces = await openInterfaces(options.interfaces ?? [{}], options.name);
+    return await new VmProcess(options, choice.engine, memory, disks, interfaces).run();
   } finally {
-    gateway?.close();
+    closeInterfaces(interfaces);
     await closeDisks(disks);
   }
-}
-
-/** A network interface, and what is plugged into it. */
-interface Interface {
-  readonly mac: Uint8Array;
-  readonly gateway: Gateway | undefined;
 }
 
 async function openDisks(options: RunOptions): Promise<Disk[]> {
@@ -125,7 +114,7 @@ class VmProcess {
     engine: EngineChoice['engine'],
     memory: WebAssembly.Memory,
     disks: readonly Disk[],
-    network: Interface,
+    interfaces: readonly OpenInterface[],
   ) {
     this.options = options;
     this.engine = engine;
@@ -141,7 +130,7 @@ class VmProcess {
 
     const ram = new GuestRam(memory, options.memoryBytes);
     ram.watch((gpa, length) => this.link.writtenPages.add(gpa, length));
-    const nics = [networkInterface(ram, network)];
+    const nics = interfaces.map((it, index) => networkInterface(ram, it, index));
     const blocks = disks.map((disk, index) =>
       virtioBlk(`vioblk${index}`, ram, disk, `disk${index}`),
     );
@@ -298,16 +287,14 @@ class VmProcess {
   }
 }
 
-function interfaceMac(index: number): Uint8Array {
-  const mac = new Uint8Array([...MAC_PREFIX, ...crypto.getRandomValues(new Uint8Array(2))]);
-  mac[3] += index;
-  return mac;
-}
-
-function networkInterface(ram: GuestRam, { mac, gateway }: Interface): VirtioDevice {
+function networkInterface(
+  ram: GuestRam,
+  { mac, gateway }: OpenInterface,
+  index: number,
+): VirtioDevice {
   const backend = new VirtioNetBackend(ram);
   if (gateway !== undefined) backend.attach(gateway);
-  return virtioNet('vio0', mac, backend);
+  return virtioNet(`vio${index}`, mac, backend);
 }
 
 function machineOutcome(end: MachineEnd, stopReason: StopReason | undefined): RunOutcome {
