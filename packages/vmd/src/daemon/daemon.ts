@@ -2,25 +2,27 @@
 // process of its own, and the sockets by which vmctl(8) asks for things.
 //
 // Left out of what OpenBSD's does: it needs no privileges, so nothing is separated from them; it
-// has no interfaces and switches to set up yet, and no SNMP.
+// has no tap interfaces and switches to set up yet, and no SNMP.
 
+import { randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { VmmError } from 'vmm/errors';
 import { openLocked } from 'vmm-node/file-lock';
 import type { Accounts } from '../conf/accounts.ts';
 import { hostFiles } from '../conf/conf-files.ts';
-import type { Configuration, GlobalConfig, VmConfig } from '../conf/configuration.ts';
+import type { Configuration, GlobalConfig, Prefix, VmConfig } from '../conf/configuration.ts';
 import { diagnosticText } from '../conf/diagnostics.ts';
 import { hostAccounts } from '../conf/host-accounts.ts';
 import { parseConfiguration } from '../conf/parse-configuration.ts';
+import { GLOBAL_DEFAULT } from '../conf/parse-global.ts';
 import { checkVm, type VmDraft } from '../conf/vm-draft.ts';
 import type { ResetKind, Target } from '../control/protocol.ts';
 import { prepareFolder } from '../control/socket-place.ts';
 import { ControlServer, type Peer } from './control-server.ts';
 import type { Log } from './log.ts';
 import { answer, type Registry } from './requests.ts';
-import type { BootOverride } from './run-plan.ts';
+import type { BootOverride, LocalPrefixes } from './run-plan.ts';
 import { type Stagger, StartQueue } from './start-queue.ts';
 import { UserSockets } from './user-sockets.ts';
 import type { VirtualMachine, VmContext } from './virtual-machine.ts';
@@ -63,7 +65,8 @@ export class Daemon implements Registry {
   private readonly server: ControlServer;
   private readonly userSockets: UserSockets;
   private readonly context: VmContext;
-  private global: GlobalConfig | undefined;
+  private readonly randomPrefix6 = uniqueLocalPrefix();
+  private global: GlobalConfig = GLOBAL_DEFAULT;
   private idleTimer: NodeJS.Timeout | undefined;
   private lock: Awaited<ReturnType<typeof openLocked>> | undefined;
   private finished: () => void = () => {};
@@ -85,6 +88,7 @@ export class Daemon implements Registry {
     this.userSockets = new UserSockets(this.server, options.socketPath, log);
     this.context = {
       log,
+      localPrefixes: () => this.localPrefixes(),
       spawn: (plan, credentials, events) => new VmChild(plan, credentials, events),
       nowMs: () => performance.now(),
       stopped: (vm) => this.vmStopped(vm),
@@ -231,8 +235,13 @@ export class Daemon implements Registry {
     return uid === 0 ? config : { ...config, owner: { uid, gid: null } };
   }
 
+  private localPrefixes(): LocalPrefixes {
+    const { localPrefix: prefix, localInet6 } = this.global;
+    return { prefix, prefix6: localInet6 && (localInet6.prefix ?? this.randomPrefix6) };
+  }
+
   private stagger(): Stagger {
-    const staggered = this.global?.staggeredStart;
+    const staggered = this.global.staggeredStart;
     return {
       parallel: staggered?.parallel ?? availableParallelism(),
       delayMs: (staggered?.delaySeconds ?? STAGGER_SECONDS) * 1000,
@@ -288,4 +297,10 @@ export class Daemon implements Registry {
       throw new VmmError('EBUSY', `vmd is already running at ${socketPath}.`);
     }
   }
+}
+
+/** A random prefix within fd00::/8: RFC 4193, section 3.2. */
+function uniqueLocalPrefix(): Prefix {
+  const groups = randomBytes(8).fill(0xfd, 0, 1).toString('hex').match(/.{4}/g);
+  return { address: `${groups!.join(':')}::`, length: 64 };
 }

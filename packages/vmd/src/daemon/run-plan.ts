@@ -3,35 +3,37 @@
 
 import type { JitMode } from 'vmm';
 import { VmmError } from 'vmm/errors';
-import { ENGINES, type EngineName, JIT_MODES } from 'vmm-node/options';
-import type { BootDevice, VmConfig } from '../conf/configuration.ts';
-import {
-  COMMAND_LINE_BYTES_MAX,
-  DISKS_MAX,
-  MEMORY_MAX_BYTES,
-  MEMORY_UNIT_BYTES,
-  NAME_BYTES_MAX,
-  PATH_BYTES_MAX,
-} from '../conf/limits.ts';
-import {
-  boolean,
-  type Check,
-  integer,
-  list,
-  nullable,
-  oneOf,
-  record,
-  text,
-} from '../control/schema.ts';
+import { ENGINE_DEFAULT, type EngineName, JIT_DEFAULT, type RunDisk } from 'vmm-node/options';
+import type { BootDevice, DiskConfig, Forward, Prefix, VmConfig } from '../conf/configuration.ts';
 
-/** What the process needs to know to run its machine. */
+/** Where local interfaces have their addresses from. */
+export interface LocalPrefixes {
+  readonly prefix: Prefix;
+  /** Null without IPv6. */
+  readonly prefix6: Prefix | null;
+}
+
+/** A network interface. */
+export interface PlanInterface {
+  /** Six octets in hexadecimal; null for random ones. */
+  readonly lladdr: string | null;
+  /** It is a local interface that is up; else its cable is unplugged. */
+  readonly isPlugged: boolean;
+}
+
+/** What the process needs to know to run its machine; plain data. */
 export interface VmPlan {
+  /** Its number at vmd, by which its addresses differ from those of others. */
+  readonly id: number;
   readonly name: string;
   readonly memoryBytes: number;
   readonly boot: string;
   readonly initrd: string | null;
   readonly cmdline: string | null;
-  readonly disks: readonly { readonly path: string; readonly readOnly: boolean }[];
+  readonly disks: readonly RunDisk[];
+  readonly interfaces: readonly PlanInterface[];
+  readonly local: LocalPrefixes;
+  readonly forwards: readonly Forward[];
   readonly engine: EngineName;
   readonly jit: JitMode;
   /** A reset ends the machine. */
@@ -46,28 +48,15 @@ export interface BootOverride {
   readonly cmdline?: string | undefined;
 }
 
-const path = text(PATH_BYTES_MAX, /^\//);
-
-/** Checks a plan. */
-export const vmPlan: Check<VmPlan> = record<VmPlan>({
-  name: text(NAME_BYTES_MAX),
-  memoryBytes: integer(MEMORY_UNIT_BYTES, MEMORY_MAX_BYTES),
-  boot: path,
-  initrd: nullable(path),
-  cmdline: nullable(text(COMMAND_LINE_BYTES_MAX)),
-  disks: list(record({ path, readOnly: boolean }), DISKS_MAX),
-  engine: oneOf(ENGINES),
-  jit: oneOf(JIT_MODES),
-  noReboot: boolean,
-});
-
 /**
- * The plan for a vm, and what is left out of it, a sentence each. ENODEV for a vm that cannot do
- * without something that the machine does not have.
+ * The plan for a vm of the number `id`, and what is left out of it, a sentence each. ENODEV for a
+ * vm that cannot do without something that the machine does not have.
  */
 export function planOf(
+  id: number,
   config: VmConfig,
   override: BootOverride,
+  local: LocalPrefixes,
 ): { readonly plan: VmPlan; readonly warnings: readonly string[] } {
   const { name } = config;
   const boot = override.boot ?? config.boot;
@@ -87,25 +76,42 @@ export function planOf(
   if (bootDevice === 'net' || bootDevice === 'cdrom') {
     throw new VmmError('ENODEV', `vm "${name}" cannot boot from device ${bootDevice} yet.`);
   }
-  const qcow2 = config.disks.find(({ format }) => format === 'qcow2');
-  if (qcow2 !== undefined) {
-    throw new VmmError('ENODEV', `Disk ${qcow2.path} is qcow2, which cannot be used yet.`);
-  }
-  const warnings =
-    config.interfaces.length > 0 || config.forwards.length > 0
-      ? [`vm "${name}": its network interfaces are not connected to anything yet.`]
-      : [];
   const plan: VmPlan = {
+    id,
     name,
     memoryBytes: config.memoryBytes,
     boot,
     initrd: override.initrd ?? config.initrd,
     cmdline: override.cmdline ?? config.cmdline,
-    disks: config.disks.map((disk) => ({ path: disk.path, readOnly: false })),
-    engine: config.engine ?? ENGINES[0],
-    jit: config.jit ?? JIT_MODES[0],
+    disks: config.disks.map(planDisk),
+    interfaces: config.interfaces.map(({ lladdr, local, up }) => ({
+      lladdr,
+      isPlugged: local && up,
+    })),
+    local,
+    forwards: config.forwards,
+    engine: config.engine ?? ENGINE_DEFAULT,
+    jit: config.jit ?? JIT_DEFAULT,
     // As in vmd(8): what is booted from a device for once is an installation, done when it reboots.
     noReboot: override.bootDevice !== undefined,
   };
-  return { plan, warnings };
+  return { plan, warnings: networkWarnings(config) };
+}
+
+function planDisk({ path, format }: DiskConfig): RunDisk {
+  return { path, ...(format !== 'auto' && { format }), readOnly: false };
+}
+
+/** What is said of interfaces, which a machine can do without. */
+function networkWarnings({ name, interfaces }: VmConfig): string[] {
+  const warnings: string[] = [];
+  if (interfaces.some(({ local }) => !local)) {
+    warnings.push(`vm "${name}": only its local interfaces are plugged into anything yet.`);
+  }
+  if (interfaces.some((it) => it.local && it.switch !== null)) {
+    warnings.push(
+      `vm "${name}": its local interfaces are not in a switch, for there are none yet.`,
+    );
+  }
+  return warnings;
 }

@@ -1,6 +1,7 @@
 // The life of a machine with a process that is pretended: what a guest that can be asked to shut
 // down would do, for there is none yet, and what happens when things end in the middle of others.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { GLOBAL_DEFAULT } from '../conf/parse-global.ts';
 import { completeVm, emptyDraft } from '../conf/vm-draft.ts';
 import { Log } from './log.ts';
 import { SHUTDOWN_MS_MAX, VirtualMachine, type VmHandle } from './virtual-machine.ts';
@@ -33,6 +34,7 @@ beforeEach(() => {
   const config = { ...completeVm(emptyDraft('a', null)), boot: '/kernel' };
   vm = new VirtualMachine(1, config, false, {
     log: new Log((line) => log.push(line), true),
+    localPrefixes: () => ({ prefix: GLOBAL_DEFAULT.localPrefix, prefix6: null }),
     spawn: (_plan, _credentials, events) => {
       child = new Pretended(events);
       return child;

@@ -8,7 +8,7 @@ import type { Reply, VmEvent, VmState, VmStatus } from '../control/protocol.ts';
 import type { Log } from './log.ts';
 import { residentBytes } from './resident-bytes.ts';
 import { RestartLimiter } from './restart-limiter.ts';
-import { type BootOverride, planOf, type VmPlan } from './run-plan.ts';
+import { type BootOverride, type LocalPrefixes, planOf, type VmPlan } from './run-plan.ts';
 import type { Credentials, VmChild, VmChildEvents, VmEnd } from './vm-child.ts';
 
 /** VMD's long timeout: what a guest may take to shut down when it was asked to. */
@@ -34,6 +34,8 @@ export interface VmContext {
   /** Starts a process. */
   spawn(plan: VmPlan, credentials: Credentials | undefined, events: VmChildEvents): VmHandle;
   readonly log: Log;
+  /** Where the addresses of machines that start now are from. */
+  localPrefixes(): LocalPrefixes;
   /** Real time that does not go back. */
   nowMs(): number;
   /** It has stopped. */
@@ -108,7 +110,7 @@ export class VirtualMachine {
       throw new VmmError('EALREADY', `vm "${this.name}" is running already.`);
     }
     this.currentState = 'stopped';
-    const { plan, warnings } = planOf(this.config, override);
+    const { plan, warnings } = planOf(this.id, this.config, override, this.context.localPrefixes());
     const started = new Promise<VmmError | undefined>((resolve) => {
       this.onStarted = resolve;
     });

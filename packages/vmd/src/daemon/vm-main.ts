@@ -33,7 +33,10 @@ function tell(message: FromVm): void {
 async function run(plan: VmPlan): Promise<RunOutcome> {
   const kernel = readImage('kernel', plan.boot, plan.memoryBytes);
   const modules = readModules(plan.initrd ?? undefined, plan.memoryBytes);
-  const { runVm } = await import('vmm-node');
+  const [{ runVm }, { runInterfaces }] = await Promise.all([
+    import('vmm-node'),
+    import('./vm-interfaces.ts'),
+  ]);
   return runVm({
     name: plan.name,
     memoryBytes: plan.memoryBytes,
@@ -42,6 +45,7 @@ async function run(plan: VmPlan): Promise<RunOutcome> {
     modules,
     commandLine: plan.cmdline ?? COMMAND_LINE_DEFAULT,
     disks: plan.disks,
+    interfaces: runInterfaces(plan),
     engine: plan.engine,
     jit: plan.jit,
     exitPort: false,

@@ -1,0 +1,88 @@
+// What becomes of a vm of vm.conf(5) when it is started: the disks, interfaces and defaults that its
+// process gets, what it is warned of, and what is refused.
+import { expect, test } from 'vitest';
+import type { InterfaceConfig, VmConfig } from '../conf/configuration.ts';
+import { GLOBAL_DEFAULT } from '../conf/parse-global.ts';
+import { INTERFACE_DEFAULT } from '../conf/parse-interface.ts';
+import { completeVm, emptyDraft } from '../conf/vm-draft.ts';
+import { type BootOverride, planOf } from './run-plan.ts';
+
+const LOCAL = { prefix: GLOBAL_DEFAULT.localPrefix, prefix6: null };
+
+const plan = (more: Partial<VmConfig> = {}, override: BootOverride = {}) =>
+  planOf(7, { ...completeVm(emptyDraft('a', null)), boot: '/kernel', ...more }, override, LOCAL);
+const card = (more: Partial<InterfaceConfig>) => ({ ...INTERFACE_DEFAULT, ...more });
+
+test('planOf() takes the defaults of vmctl(8), "run", for what the file does not say', () => {
+  expect(plan()).toEqual({
+    plan: {
+      id: 7,
+      name: 'a',
+      memoryBytes: 512 * 2 ** 20,
+      boot: '/kernel',
+      initrd: null,
+      cmdline: null,
+      disks: [],
+      interfaces: [],
+      local: LOCAL,
+      forwards: [],
+      engine: 'auto',
+      jit: 'on',
+      noReboot: false,
+    },
+    warnings: [],
+  });
+  expect(plan({ engine: 'soft', jit: 'off' }).plan).toMatchObject({ engine: 'soft', jit: 'off' });
+});
+
+test('planOf() gives disks of both formats, and leaves out one that is to be looked at', () => {
+  const disks = [
+    { path: '/a', format: 'raw' },
+    { path: '/b', format: 'qcow2' },
+    { path: '/c', format: 'auto' },
+  ] as const;
+  expect(plan({ disks }).plan.disks).toEqual([
+    { path: '/a', format: 'raw', readOnly: false },
+    { path: '/b', format: 'qcow2', readOnly: false },
+    { path: '/c', readOnly: false },
+  ]);
+});
+
+test('planOf() plugs in local interfaces that are up, and warns of what needs a switch', () => {
+  const { plan: its, warnings } = plan({
+    interfaces: [
+      card({ local: true, lladdr: '02:00:00:00:00:01' }),
+      card({ local: true, up: false }),
+      card({ switch: 'uplink' }),
+    ],
+  });
+  expect(its.interfaces).toEqual([
+    { lladdr: '02:00:00:00:00:01', isPlugged: true },
+    { lladdr: null, isPlugged: false },
+    { lladdr: null, isPlugged: false },
+  ]);
+  expect(warnings).toEqual(['vm "a": only its local interfaces are plugged into anything yet.']);
+  expect(plan({ interfaces: [card({ local: true })] }).warnings).toEqual([]);
+  expect(plan({ interfaces: [card({ local: true, switch: 'uplink' })] }).warnings).toEqual([
+    'vm "a": its local interfaces are not in a switch, for there are none yet.',
+  ]);
+});
+
+test('planOf() lets a start say otherwise, and ends what is booted from a device at its reboot', () => {
+  const override = { boot: '/other', initrd: '/initrd', cmdline: 'quiet' };
+  expect(plan({ cmdline: 'console=ttyS0' }, override).plan).toMatchObject({
+    ...override,
+    noReboot: false,
+  });
+  expect(plan({}, { bootDevice: 'disk' }).plan.noReboot).toBe(true);
+});
+
+test.each([
+  [{ boot: null }, {}, 'vm "a" has no kernel, and there is no firmware yet'],
+  [{ sev: 'seves' }, {}, 'vm "a" asks for seves, which no engine has.'],
+  [{ cdrom: '/a.iso' }, {}, 'vm "a" has a cdrom, for which there is no drive yet.'],
+  [{ bootDevice: 'net' }, {}, 'vm "a" cannot boot from device net yet.'],
+  [{}, { bootDevice: 'cdrom' }, 'vm "a" cannot boot from device cdrom yet.'],
+] as const)('planOf() refuses %j with %j', (config, override, message) => {
+  expect(() => plan(config, override)).toThrow(message);
+});
