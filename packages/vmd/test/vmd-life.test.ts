@@ -2,7 +2,7 @@
 // and what happens when processes die.
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { eventually, lives, VmdProcess } from './vmd-process.ts';
+import { eventually, freePort, lives, VmdProcess } from './vmd-process.ts';
 
 let vmd: VmdProcess;
 beforeEach(() => {
@@ -49,6 +49,34 @@ test('machines of the configuration start, and their numbers stay', async () => 
   expect((await vmd.ctl('stop', '-a')).stderr).toBe('stopping vm c: terminated vm 3\n');
   expect((await vmd.status()).map(({ name }) => name)).toEqual(['a', 'b']);
   expect((await vmd.ctl(...start, 'c')).stderr).toBe('vmctl: started vm 3 successfully\n');
+});
+
+test('a disk and a port of the host go to one machine at a time', async () => {
+  const disk = `${vmd.folder}/disk.qcow2`;
+  const port = await freePort();
+  await vmd.ctl('create', '-s', '1M', disk);
+  const network = ['local interface', `forward ${port}:80`];
+  vmd.configure(
+    vmd.vm('a', 'idle', `disk "${disk}"`, ...network),
+    vmd.vm('b', 'idle', ...network, 'disable'),
+    vmd.vm('c', 'idle', `disk "${disk}" format qcow2`, 'disable'),
+  );
+  await vmd.start();
+  await vmd.logged(/^vm 1 \(a\) started successfully$/m);
+  const start = async (...words: string[]): Promise<string> =>
+    (await vmd.ctl('start', ...words)).stderr.replace('vmctl: start vm command failed: ', '');
+  expect(await start('b')).toBe(`Cannot listen on TCP 127.0.0.1:${port}: it is in use.\n`);
+  expect(await start('c')).toMatch(/^Disk \S+disk\.qcow2 is locked: /);
+  await vmd.ctl('stop', 'a');
+  expect(await start('b')).toBe('vmctl: started vm 2 successfully\n');
+  expect(await start('c')).toBe('vmctl: started vm 3 successfully\n');
+
+  // One that is started besides has what the file gives the others.
+  const more = ['-m', '16M', '-b', vmd.kernel('idle'), '-L', '-n', 'uplink'];
+  expect(await start(...more, 'd')).toBe(
+    'vmctl: vm "d": only its local interfaces are plugged into anything yet.\n' +
+      'vmctl: started vm 4 successfully\n',
+  );
 });
 
 test('what cannot be started is refused in a sentence, and leaves nothing', async () => {

@@ -2,26 +2,17 @@
 // local interface: boot, console, reboot with the console kept, pause, and the end.
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FIRST_LINE, type Guest, prepareGuest } from '../../../scripts/guest.ts';
-import { eventually, VmdProcess } from './vmd-process.ts';
+import { eventually, freePort, VmdProcess } from './vmd-process.ts';
 
 const BOOT_MS_MAX = 240_000;
 
 let guest: Guest;
 let vmd: VmdProcess;
 let port: number;
-
-/** A port that nobody has at the moment. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
 
 beforeAll(async () => {
   guest = prepareGuest();

@@ -1,5 +1,5 @@
-// What becomes of a vm of vm.conf(5) when it is started: the disks, interfaces and defaults that its
-// process gets, what it is warned of, and what is refused.
+// What becomes of a vm of vm.conf(5) when it is started: the disks, interfaces and defaults that
+// its process gets, what it is warned of, and what is refused.
 import { expect, test } from 'vitest';
 import type { InterfaceConfig, VmConfig } from '../conf/configuration.ts';
 import { GLOBAL_DEFAULT } from '../conf/parse-global.ts';
@@ -68,7 +68,7 @@ test('planOf() plugs in local interfaces that are up, and warns of what needs a 
   ]);
 });
 
-test('planOf() lets a start say otherwise, and ends what is booted from a device at its reboot', () => {
+test('planOf() lets a start say otherwise, and a boot device end it at a reboot', () => {
   const override = { boot: '/other', initrd: '/initrd', cmdline: 'quiet' };
   expect(plan({ cmdline: 'console=ttyS0' }, override).plan).toMatchObject({
     ...override,
