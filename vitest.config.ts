@@ -7,6 +7,8 @@ export default defineConfig({
       'packages/*/test/**/*.test.ts',
       'scripts/**/*.test.ts',
     ],
+    // See vitest.network.config.ts.
+    exclude: ['packages/vmm-node/test/kernel-gateway.test.ts', '**/node_modules/**'],
     testTimeout: 60_000,
     pool: 'threads',
   },
