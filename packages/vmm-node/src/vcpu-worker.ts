@@ -205,6 +205,7 @@ function openEngine(data: VcpuWorkerData, clock: Clock, entropy: Entropy): Watch
     jit: data.jit,
     ...(data.compiler && { service: new RemoteCompiler(data.compiler) }),
   });
+  soft.build();
   let vcpu: SoftVcpu | undefined;
   const createVcpu = (vm: EngineVm): SoftVcpu => {
     vcpu = soft.createVcpu(vm);
