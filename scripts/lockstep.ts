@@ -126,7 +126,8 @@ class Totals {
   toString(): string {
     const share = Math.round((100 * this.compiled) / Math.max(1, this.instructions));
     return (
-      `${this.programs} programs (${this.endless} endless ones left out), ${this.blocks} blocks in each mode, ${this.faults} faults, ` +
+      `${this.programs} programs (${this.endless} endless ones left out), ` +
+      `${this.blocks} blocks in each mode, ${this.faults} faults, ` +
       `${this.regions} regions, ${this.drops} of them dropped, ${this.flushes} times all code ` +
       `dropped, ${share} % of the compilers' instructions compiled, ` +
       `${this.seconds.toFixed(1)} seconds`

@@ -56,8 +56,8 @@ const kvm: EngineUnderTest = {
   differences: { ...KVM_DIFFERENCES, ...(kvmIsEmulated ? EMULATED_KVM_DIFFERENCES : {}) },
 };
 
-/** Engines that execute guest code. */
-export const guestEngines: readonly EngineUnderTest[] = [
+/** The software processor in each way of executing, for what a processor does. */
+export const softEngines: readonly EngineUnderTest[] = [
   { name: 'soft', make: makeEngine, module: './soft-engine-under-test.ts', factory: 'makeEngine' },
   {
     name: 'soft, compiling what is hot',
@@ -71,6 +71,11 @@ export const guestEngines: readonly EngineUnderTest[] = [
     module: './soft-engine-under-test.ts',
     factory: 'makeCompilingEngine',
   },
+];
+
+/** Engines that execute guest code, for what vmm(4) does. */
+export const guestEngines: readonly EngineUnderTest[] = [
+  ...softEngines,
   ...(kvmAbsence === '' ? [kvm] : []),
 ];
 

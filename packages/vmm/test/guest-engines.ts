@@ -1,7 +1,7 @@
 // Small guests of 16 and 32 bits on every engine that executes code, and on QEMU.
 
 import { expect, test } from 'vitest';
-import { guestEngines } from './engines-under-test.ts';
+import { softEngines } from './engines-under-test.ts';
 import { Guest } from './guest-program.ts';
 import { hasQemu, qemuReports } from './qemu-guest.ts';
 
@@ -18,19 +18,19 @@ export interface GuestCase {
 
 /** Makes a test of each engine, and one of QEMU, of a guest. */
 export function testGuest(name: string, guestCase: GuestCase): void {
-  const make = (engine: (typeof guestEngines)[number]): Guest => {
+  const make = (engine: (typeof softEngines)[number]): Guest => {
     const guest = new Guest(engine.make(), guestCase.mode, guestCase.source);
     guest.reportExceptions(1, 6, 8, 10, 11, 12, 13, 14, 17);
     guestCase.prepare?.(guest);
     return guest;
   };
-  for (const engine of guestEngines) {
+  for (const engine of softEngines) {
     test(`${name} (${engine.name})`, () => {
       expect(make(engine).reports()).toEqual(guestCase.reports);
     });
   }
   const unasked = guestCase.notOnQemu ?? (hasQemu ? undefined : 'QEMU is not installed');
   test.skipIf(unasked)(`${name} (QEMU${unasked ? `: ${unasked}` : ''})`, () => {
-    expect(qemuReports(make(guestEngines[0]))).toEqual(guestCase.reports);
+    expect(qemuReports(make(softEngines[0]))).toEqual(guestCase.reports);
   });
 }

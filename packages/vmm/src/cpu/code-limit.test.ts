@@ -6,7 +6,7 @@
 // 0x20, 16-bit); 0x28 and 0x30 are the same without a limit. A far return leads back.
 
 import { expect, test } from 'vitest';
-import { guestEngines } from '../../test/engines-under-test.ts';
+import { softEngines } from '../../test/engines-under-test.ts';
 import { assemble, Guest } from '../../test/guest-program.ts';
 
 const BASE = 0x31000;
@@ -30,7 +30,7 @@ interface Code {
   readonly main?: string;
 }
 
-function run(engine: (typeof guestEngines)[number], options: Code): number[] {
+function run(engine: (typeof softEngines)[number], options: Code): number[] {
   const { base = BASE, limit, code, wide = true } = options;
   const guest = new Guest(
     engine.make(),
@@ -56,7 +56,7 @@ function run(engine: (typeof guestEngines)[number], options: Code): number[] {
   return guest.reports();
 }
 
-for (const engine of guestEngines) {
+for (const engine of softEngines) {
   const reports = (options: Code): number[] => run(engine, options);
   const name = (what: string): string => `${what} (${engine.name})`;
 

@@ -2,7 +2,7 @@
 // what SDM vol. 2 and 3A say.
 
 import { describe, expect, test } from 'vitest';
-import { guestEngines } from '../../test/engines-under-test.ts';
+import { softEngines } from '../../test/engines-under-test.ts';
 import { Guest, type Mode } from '../../test/guest-program.ts';
 
 const IDT = 0x2000;
@@ -40,7 +40,7 @@ gdtr:
   .quad gdt
 `;
 
-describe.each(guestEngines)('on the $name engine', ({ make }) => {
+describe.each(softEngines)('on the $name engine', ({ make }) => {
   /** A 64-bit guest with {@link DATA}; `prepare` may add handlers. TSS at 0x3a000, RSP0 0x3c000. */
   function guest64(source: string): Guest {
     const guest = new Guest(make(), 64, `${TABLES}${source}${DATA}`);

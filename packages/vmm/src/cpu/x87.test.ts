@@ -4,10 +4,10 @@
 // vol. 2A; instruction by instruction, the x87 FPU is compared with the host's by test/silicon.
 
 import { describe, expect, test } from 'vitest';
-import { guestEngines } from '../../test/engines-under-test.ts';
+import { softEngines } from '../../test/engines-under-test.ts';
 import { Guest, type Mode } from '../../test/guest-program.ts';
 
-describe.each(guestEngines)('on the $name engine', ({ make }) => {
+describe.each(softEngines)('on the $name engine', ({ make }) => {
   function guestOf(mode: Mode, source: string): Guest {
     const guest = new Guest(make(), mode, source);
     guest.reportExceptions(6, 7, 13, 14, 16);

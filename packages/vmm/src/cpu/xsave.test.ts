@@ -3,7 +3,7 @@
 // test/silicon.
 
 import { expect, test } from 'vitest';
-import { guestEngines } from '../../test/engines-under-test.ts';
+import { softEngines } from '../../test/engines-under-test.ts';
 import { Guest, type Mode } from '../../test/guest-program.ts';
 
 const OSXSAVE = `
@@ -14,7 +14,7 @@ const DATA = `
 .balign 64
 area: .fill 1024, 1, 0`;
 
-function run(engine: (typeof guestEngines)[number], mode: Mode, source: string): number[] {
+function run(engine: (typeof softEngines)[number], mode: Mode, source: string): number[] {
   const guest = new Guest(
     engine.make(),
     mode,
@@ -33,7 +33,7 @@ const UD = 0xfa000006;
 const NM = 0xfa000007;
 const GP = 0xfa00000d;
 
-for (const engine of guestEngines) {
+for (const engine of softEngines) {
   for (const mode of [32, 64] as const) {
     const reports = (source: string): number[] => run(engine, mode, source);
     const where = `(${mode}-bit code, ${engine.name})`;

@@ -1,7 +1,7 @@
 // What ends a slice of the soft engine, and what must not come at its end.
 
 import { describe, expect, test } from 'vitest';
-import { guestEngines } from '../../test/engines-under-test.ts';
+import { softEngines } from '../../test/engines-under-test.ts';
 import { Guest, initialState } from '../../test/guest-program.ts';
 import { VM_EXIT_NONE } from './exit-reasons.ts';
 import { VCPU_REGS, VCPU_SREGS } from './registers.ts';
@@ -11,7 +11,7 @@ const IDT = 0x2000;
 const TSS = 0x3a000;
 const UD = 6;
 
-describe.each(guestEngines)('on the $name engine', ({ make }) => {
+describe.each(softEngines)('on the $name engine', ({ make }) => {
   test('run() lets no interrupt in between STI and the instruction behind it', () => {
     const guest = new Guest(make(), 64, '1: sti\ncli\njmp 1b');
     const ready = Array.from({ length: 12 }, () => {
@@ -74,7 +74,7 @@ describe.each(guestEngines)('on the $name engine', ({ make }) => {
   });
 });
 
-test.each(guestEngines)(
+test.each(softEngines)(
   'run() has memory at guest-physical 0 also where that is address 0 of the host: $name',
   ({ make }) => {
     const source = `

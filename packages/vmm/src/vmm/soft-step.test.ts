@@ -2,7 +2,7 @@
 // That every instruction is trapped where the host's own processor traps it is the silicon test's.
 
 import { describe, expect, test } from 'vitest';
-import { guestEngines } from '../../test/engines-under-test.ts';
+import { softEngines } from '../../test/engines-under-test.ts';
 import { Guest } from '../../test/guest-program.ts';
 import { VCPU_REGS, VM_RWREGS_GPRS } from './registers.ts';
 
@@ -11,7 +11,7 @@ const TF = 0x100n;
 const PROGRAM = 0x10000;
 const SET_TF = 'pushfq\nor dword ptr [rsp], 0x100\npopfq';
 
-describe.each(guestEngines)('on the $name engine', ({ make }) => {
+describe.each(softEngines)('on the $name engine', ({ make }) => {
   /**
    * A 64-bit guest whose #DB handler reports RIP, less the address of label `here`, and goes on.
    */
