@@ -356,6 +356,34 @@ describe.each(EXECUTIONS)('with the compiler %s', (jit) => {
     expect(vei.vei_data).toBe(2);
   });
 
+  test('a page that is written again and again takes the room of one', () => {
+    const engine = new ObservedEngine(jit, 128 << 10);
+    const guest = guestOf(
+      `
+    mov ecx, 100
+    xor ebx, ebx
+  round:
+    mov dword ptr [rip + patched + 1], ecx
+    call patched
+    add ebx, eax
+    dec ecx
+    jnz round
+    mov eax, ebx
+    report
+    done
+    .balign 4096
+  patched:
+    mov eax, 0
+    ret
+  `,
+      64,
+      engine,
+    );
+    expect(guest.reports()).toEqual([5050]);
+    expect(engine.statistics.codeInvalidations).toBeGreaterThanOrEqual(99);
+    expect(engine.statistics.codeFlushes).toBe(0);
+  });
+
   test('when there is no room for more code, everything is dropped and execution goes on', () => {
     // A page of decoded code takes 16 KiB and its records.
     const engine = new ObservedEngine(jit, 128 << 10);

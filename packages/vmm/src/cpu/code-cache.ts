@@ -2,7 +2,8 @@
 //
 // Records are written once, in order, into one arena of linear memory. Dropping a page's code marks
 // its records stale where they lie, so that a handler that was on its way to one of them looks again;
-// the memory comes back when the arena is full and everything is dropped at once.
+// their memory comes back when the arena is full and everything is dropped at once. That of the code
+// page, which is most of it where little of a page is executed, is used again for the next one.
 
 import { createInstruction, type Decoder } from '../isa/decoder.ts';
 import { BASE_RIP, type CodeMode, DecodeStatus, type Instruction } from '../isa/instruction.ts';
@@ -69,6 +70,8 @@ export class CodeCache {
   /** Record runs of each code page: start and end addresses, to be marked stale. */
   private readonly runs = new Map<number, number[]>();
   private readonly crossingBytes = new Uint8Array(32);
+  /** Code pages whose page was written. */
+  private readonly free: number[] = [];
   /** Called with each code page whose records turn stale. */
   onDrop: (code: number) => void = () => {};
   /** How often everything was dropped because the arena was full. */
@@ -123,6 +126,7 @@ export class CodeCache {
     this.flushes++;
     for (const code of this.runs.keys()) this.makeStale(code);
     this.runs.clear();
+    this.free.length = 0;
     for (let slot = 0; slot < ROOT_ENTRIES; slot++) {
       const leaf = this.i32[(this.codeMap >>> 2) + slot];
       if (leaf === 0) continue;
@@ -171,9 +175,12 @@ export class CodeCache {
 
   /** Makes a code page for `page` in `mode`; 0 when the cache was emptied first: ask again. */
   newCodePage(page: number, mode: number): number {
-    if (!this.hasRoom(CODE_PAGE_BYTES)) return 0;
-    const code = this.next;
-    this.next += CODE_PAGE_BYTES;
+    let code = this.free.pop();
+    if (code === undefined) {
+      if (!this.hasRoom(CODE_PAGE_BYTES)) return 0;
+      code = this.next;
+      this.next += CODE_PAGE_BYTES;
+    }
     this.u8.fill(0, code, code + CODE_PAGE_BYTES);
     const slot = this.codeMapSlot(page);
     this.i32[(code + CODE_PAGE.next) >>> 2] = this.i32[slot];
@@ -210,6 +217,7 @@ export class CodeCache {
     for (let code = this.i32[slot]; code !== 0; code = this.i32[(code + CODE_PAGE.next) >>> 2]) {
       this.makeStale(code >>> 0);
       this.runs.delete(code >>> 0);
+      this.free.push(code >>> 0);
       if (this.i32[current] === code) this.i32[current] = 0;
     }
     this.i32[slot] = 0;
