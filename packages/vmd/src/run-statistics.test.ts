@@ -48,10 +48,13 @@ test('statisticsText() says what the compiler did, and its share of the instruct
     instructions: 9000,
     bytes: 1_234_567,
     milliseconds: 41.7,
+    flushes: 2,
+    invalidations: 310,
   };
-  expect(lines(statisticsText({ ...STATISTICS, compiler })).slice(3, 8)).toEqual([
+  expect(lines(statisticsText({ ...STATISTICS, compiler })).slice(3, 9)).toEqual([
     'compiled: 240000000 executed (80.0 %)',
     'regions: 320 in 20 modules, 4 dropped',
+    'evictions: 2 of all code, 310 of a page that was written',
     'compiler input: 9000 instructions',
     'compiler output: 1234567 bytes',
     "compiler ms: 42 of the processor's thread",

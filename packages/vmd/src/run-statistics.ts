@@ -27,11 +27,13 @@ export function statisticsText(statistics: RunStatistics): string {
 }
 
 function compilerRows(compiler: CompilerStatistics, instructions: number): Rows {
-  const { executed, regions, modules, dropped, bytes, milliseconds } = compiler;
+  const { executed, regions, modules, dropped, bytes, milliseconds, flushes, invalidations } =
+    compiler;
   const share = instructions > 0 ? (100 * executed) / instructions : 0;
   return [
     ['compiled', `${executed} executed (${share.toFixed(1)} %)`],
     ['regions', `${regions} in ${modules} modules, ${dropped} dropped`],
+    ['evictions', `${flushes} of all code, ${invalidations} of a page that was written`],
     ['compiler input', `${compiler.instructions} instructions`],
     ['compiler output', `${bytes} bytes`],
     ['compiler ms', `${milliseconds.toFixed(0)} of the processor's thread`],

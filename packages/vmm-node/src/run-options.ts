@@ -141,6 +141,10 @@ export interface RunOptions {
 export interface CompilerStatistics extends JitStatistics {
   /** Guest instructions that compiled code executed. */
   readonly executed: number;
+  /** How often all decoded and compiled code was dropped to make room. */
+  readonly flushes: number;
+  /** How often the code of a page was dropped because the guest wrote into it. */
+  readonly invalidations: number;
 }
 
 /** What a run counted. */

@@ -332,7 +332,14 @@ function runStatistics({ machine, processor, ranNs }: WorkerStatistics): RunStat
     }),
     seconds: ranNs / 1e9,
     idleSeconds: machine.idleNs / 1e9,
-    ...(processor?.jit && { compiler: { ...processor.jit, executed: processor.compiled } }),
+    ...(processor?.jit && {
+      compiler: {
+        ...processor.jit,
+        executed: processor.compiled,
+        flushes: processor.codeFlushes,
+        invalidations: processor.codeInvalidations,
+      },
+    }),
     gaps: machine.gaps,
     exits: Object.fromEntries(Object.entries(machine.exits).filter(([, count]) => count > 0)),
     faults: processor?.faults ?? {},
