@@ -32,6 +32,11 @@ import {
 
 /** Two records for an instruction that crosses pages, one to end the block, and the longest block. */
 const ROOM_FOR_BLOCK = (BLOCK_INSTRUCTIONS_MAX + 4) * RECORD_BYTES;
+/**
+ * What a new code page takes of the slice, as so many instructions. A guest that writes its code
+ * over and over would make a slice last for seconds otherwise.
+ */
+const PAGE_CHARGE = 1000;
 const SS_INDEX = 2;
 const DS_INDEX = 3;
 /** Mnemonics whose implicit memory operand is the stack: their address faults are #SS. */
@@ -189,6 +194,8 @@ export class CodeCache {
     this.i32[slot] = code;
     this.runs.set(code, []);
     this.protect(page);
+    this.i32[(this.cpu + S.budget) >>> 2] -= PAGE_CHARGE;
+    this.i32[(this.cpu + S.overhead) >>> 2] += PAGE_CHARGE;
     return code;
   }
 

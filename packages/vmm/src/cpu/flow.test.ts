@@ -4,6 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import { Guest } from '../../test/guest-program.ts';
 import { EXECUTIONS, ObservedEngine } from '../../test/observed-engine.ts';
+import { VM_EXIT_NONE } from '../vmm/exit-reasons.ts';
 import { SLICE_INSTRUCTIONS } from '../vmm/soft-engine.ts';
 
 describe.each(EXECUTIONS)('with the compiler %s', (jit) => {
@@ -38,6 +39,37 @@ describe.each(EXECUTIONS)('with the compiler %s', (jit) => {
     done
   `;
     expect(retired(loop)).toEqual([1 + 3 * rounds + 2, 3 * rounds]);
+  });
+
+  test('code that is written over and over counts as often as it runs, in shorter slices', () => {
+    const engine = new ObservedEngine(jit);
+    const rounds = 3000;
+    const guest = new Guest(
+      engine,
+      64,
+      `
+    mov ecx, ${rounds}
+  again:
+    mov byte ptr [patched + 1], cl
+  patched:
+    mov al, 0
+    dec ecx
+    jnz again
+    report
+    done
+  `,
+    );
+    let longest = 0;
+    let before = 0;
+    guest.runUntil((reason) => {
+      const { instructions } = engine.statistics;
+      longest = Math.max(longest, instructions - before);
+      before = instructions;
+      return reason !== VM_EXIT_NONE;
+    });
+    // With the OUT that reports.
+    expect(before).toBe(1 + 4 * rounds + 1);
+    expect(longest).toBeLessThan(2000);
   });
 
   test('a comparison and the branch behind it are two, taken or not', () => {

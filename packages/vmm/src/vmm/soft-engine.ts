@@ -405,6 +405,7 @@ export class SoftVcpu implements EngineVcpu {
       const stepping = this.mustStep();
       if (!stepping && this.windowOpen()) return EngineExitReason.intWindow;
       const before = (stepping ? 1 : left) + this.get32(S.exceptions);
+      const overhead = this.get32(S.overhead);
       if (stepping) {
         this.queueTrap(this.stepper!.step());
       } else {
@@ -417,9 +418,10 @@ export class SoftVcpu implements EngineVcpu {
         this.compiled += this.get32(S.compiled);
       }
       // Exceptions take of the slice too, and are no instructions.
-      const done = (before - this.get32(S.budget) - this.get32(S.exceptions)) | 0;
+      const extra = this.get32(S.overhead) - overhead;
+      const done = (before - this.get32(S.budget) - this.get32(S.exceptions) - extra) | 0;
       this.retired += done;
-      left -= Math.max(done, 1);
+      left -= Math.max(done, 1) + extra;
       const reason = this.get32(S.exit);
       if (reason === EXIT.step) continue;
       if (reason !== EXIT.none) return this.describe(reason);
