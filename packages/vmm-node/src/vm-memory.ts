@@ -11,7 +11,7 @@ const ADDRESSES_BYTES = 4096 * MB;
  * For decoded code. Linux decodes 350 000 instructions from power-on to a shell, most of them once;
  * with room for 230 000 of them it boots no slower than with room for all.
  */
-export const CODE_BYTES: number = 32 * MB;
+export const CODE_BYTES: number = 64 * MB;
 /** Besides: 8 MiB for the maps of 4 GiB of RAM, the processor's state, and rounding up. */
 const ENGINE_BYTES = CODE_BYTES + 16 * MB;
 

@@ -55,6 +55,16 @@ export function defineMarkPage(m: ModuleBuilder): Fn<'void'> {
   });
 }
 
+/**
+ * Address in linear memory of guest page `page` by the map whose root is at `root` of `words`, for
+ * another thread than the one that has the {@link PhysicalMap}; 0 without memory.
+ */
+export function pageHost(words: Int32Array, root: number, page: number): number {
+  const leaf = words[(root >>> 2) + (page >>> 10)];
+  const entry = leaf === 0 ? 0 : words[(leaf >>> 2) + (page & (LEAF_ENTRIES - 1))];
+  return (entry & -4096) >>> 0;
+}
+
 /** The map as the monitor builds and reads it. */
 export class PhysicalMap {
   /** Address of the root in linear memory. */

@@ -24,6 +24,7 @@ import { format } from './wat.ts';
 /** Records are numbers that nothing else in a region is. */
 const RECORDS = 0x7ab00000;
 const RECORD_BYTES = 32;
+const CODE_PAGE = 0x7ab80000;
 const PAGE_BYTES = 4096;
 /** Where the listing says that the code lies. */
 export const ADDRESS = 0x1000;
@@ -62,6 +63,9 @@ function pageOf(code: Uint8Array): TextPage {
     bytes,
     starts,
     host: 0,
+    code: CODE_PAGE,
+    distance: 0,
+    at: () => undefined,
     recordAt: (offset) => {
       const index = starts.indexOf(offset);
       return index < 0 ? 0 : RECORDS + RECORD_BYTES * index;
@@ -129,7 +133,6 @@ function compile(code: Uint8Array, hasMarks: boolean): Compiled | undefined {
     flow: imports.flow,
     semantics: at ? marking(semantics, at) : semantics,
     leftOf: page.leftOf,
-    recordAt: page.recordAt,
   };
   module.export('region', new RegionCompiler(parts, region).compile('region'));
   return { page, region, binary: module.encode() };

@@ -13,12 +13,13 @@ import { CODE_PAGE } from '../code-page.ts';
 import { REGION_PLACE } from '../flow.ts';
 import type { PhysicalMap } from '../physical-map.ts';
 import { R } from '../record.ts';
-import { HEAT, HEAT_ENTRIES, heatSlot, S } from '../state.ts';
+import { HEAT, HEAT_ENTRIES, heatSlot, S, SLOT } from '../state.ts';
 import type {
   CompiledBatch,
   CompiledRegion,
   HotBlock,
   RegionFactory,
+  RegionOrigin,
   RegionService,
 } from './region-factory.ts';
 
@@ -64,6 +65,10 @@ interface LiveModule {
 interface Installed {
   readonly slot: number;
   readonly module: LiveModule;
+  /** Where it is entered, and the handler that was there before. */
+  readonly record: number;
+  readonly interpreter: number;
+  readonly origins: readonly RegionOrigin[];
 }
 
 /** What a compiler is made of. */
@@ -106,8 +111,8 @@ export class Jit {
   private requests = 0;
   private readonly freeSlots: number[] = [];
   private nextSlot = REGION_PLACE;
-  /** The regions of each code page. */
-  private readonly regionsOf = new Map<number, Installed[]>();
+  /** The regions that have code of each code page. */
+  private readonly regionsOf = new Map<number, Set<Installed>>();
   private liveBytes = 0;
 
   constructor(parts: JitParts) {
@@ -122,14 +127,20 @@ export class Jit {
 
   /** A block was entered often: compile it soon, or now. */
   hot(record: number): void {
-    const { cpu, map, mode } = this.parts;
+    const { cpu, mode } = this.parts;
     this.cool(record, COOL);
     this.forgetDropped();
     if (this.queue.length >= QUEUE_MAX) return;
     // Addresses above 2 GiB come as negative numbers.
     const code = this.i32[(cpu + S.codePage) >>> 2] >>> 0;
-    const host = map.hostOf(this.i32[(code + CODE_PAGE.page) >>> 2]);
-    this.queue.push({ record: record >>> 0, code, host });
+    const linear = (cpu + SLOT.ripBase) >>> 2;
+    this.queue.push({
+      record: record >>> 0,
+      code,
+      linearLo: this.i32[linear],
+      linearHi: this.i32[linear + 1],
+      fetchTlb: this.i32[(cpu + S.fetchTlb) >>> 2],
+    });
     if (mode === 'always') this.compile();
   }
 
@@ -180,15 +191,26 @@ export class Jit {
   private nextRequest(): Parameters<RegionFactory['build']>[0] {
     const { cache, cpu } = this.parts;
     this.forgetDropped();
-    const blocks = this.queue.splice(0, BATCH_MAX).filter((block) => this.isCandidate(block));
+    // In a long slice a block may report itself twice.
+    const records = new Set<number>();
+    const blocks = this.queue.splice(0, BATCH_MAX).filter((block) => {
+      const isFirst = !records.has(block.record);
+      records.add(block.record);
+      return isFirst && this.isCandidate(block);
+    });
     return { cpu, blocks, end: cache.end, flushes: cache.flushes };
   }
 
   /** False when a record has become stale, is compiled already, or is not of a page. */
-  private isCandidate({ record, code }: Pick<HotBlock, 'record' | 'code'>): boolean {
+  private isCandidate(origin: RegionOrigin): boolean {
+    if (this.u16[(origin.record + R.handler) >>> 1] >= REGION_PLACE) return false;
+    if (this.i32[(origin.code + CODE_PAGE.mode) >>> 2] !== 8) return false;
+    return this.isCurrent(origin);
+  }
+
+  /** True while a code page has a record, and so what has been decoded of it since that was made. */
+  private isCurrent({ record, code }: RegionOrigin): boolean {
     if (!this.parts.cache.isLive(code)) return false;
-    if (this.i32[(code + CODE_PAGE.mode) >>> 2] !== 8) return false;
-    if (this.u16[(record + R.handler) >>> 1] >= REGION_PLACE) return false;
     const offset = this.u16[(record + R.offset) >>> 1];
     return this.i32[(code + CODE_PAGE.map + 4 * offset) >>> 2] >>> 0 === record;
   }
@@ -199,7 +221,9 @@ export class Jit {
     if (flushes !== cache.flushes) return;
     for (const record of covered) this.cool(record, COVERED);
     if (!module) return;
-    const live = regions.filter((region) => this.isCandidate(region));
+    const live = regions.filter(({ origins }) => {
+      return this.isCandidate(origins[0]) && origins.every((origin) => this.isCurrent(origin));
+    });
     if (live.length === 0) return;
     const instance = new WebAssembly.Instance(module, { env: { memory }, f: exports });
     this.statistics.modules++;
@@ -212,7 +236,7 @@ export class Jit {
   }
 
   /** Enters a region into the function table, and its place there into its record. */
-  private enter({ record, code }: CompiledRegion, module: LiveModule, fn: unknown): void {
+  private enter({ origins }: CompiledRegion, module: LiveModule, fn: unknown): void {
     let slot = this.freeSlots.pop();
     if (slot === undefined) {
       if (this.nextSlot >= REGION_PLACE + REGION_SLOTS) {
@@ -222,23 +246,34 @@ export class Jit {
       slot = this.nextSlot++;
     }
     this.parts.table.set(slot, fn);
-    this.u16[(record + R.handler) >>> 1] = slot;
-    const installed = this.regionsOf.get(code);
-    if (installed) installed.push({ slot, module });
-    else this.regionsOf.set(code, [{ slot, module }]);
+    const { record } = origins[0];
+    const handler = (record + R.handler) >>> 1;
+    const region: Installed = { slot, module, record, origins, interpreter: this.u16[handler] };
+    this.u16[handler] = slot;
+    for (const { code } of origins) {
+      const regions = this.regionsOf.get(code);
+      if (regions) regions.add(region);
+      else this.regionsOf.set(code, new Set([region]));
+    }
     this.statistics.regions++;
   }
 
-  /** The records of a code page are stale: its regions are no longer reached. */
+  /** The records of a code page are stale: regions with code of it are no longer reached. */
   private drop(code: number): void {
-    const installed = this.regionsOf.get(code);
-    if (!installed) return;
-    for (const { slot, module } of installed) {
+    const regions = this.regionsOf.get(code);
+    if (!regions) return;
+    this.regionsOf.delete(code);
+    for (const region of regions) {
+      const { slot, module, record, origins, interpreter } = region;
       this.parts.table.set(slot, null);
       this.freeSlots.push(slot);
       if (--module.regions === 0) this.liveBytes -= module.bytes;
+      for (const origin of origins) this.regionsOf.get(origin.code)?.delete(region);
+      // It may have been entered from another page, which still is what it was.
+      if (code === origins[0].code) continue;
+      this.u16[(record + R.handler) >>> 1] = interpreter;
+      this.cool(record, 0);
     }
-    this.statistics.dropped += installed.length;
-    this.regionsOf.delete(code);
+    this.statistics.dropped += regions.size;
   }
 }

@@ -12,19 +12,29 @@
 // its flags are made of, how many instructions the budget has not been charged for. Where paths
 // join, it is put into the locals; the budget is looked at where loops start over.
 
-import { c32, c64, type Fn, type I32, i32, i64 } from '../../wasm/expr.ts';
+import { c32, c64, type Fn, type I32, type I64, i32, i64 } from '../../wasm/expr.ts';
 import type { FunctionBuilder, Label } from '../../wasm/function.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
 import { type SemanticTable, semanticOf } from '../context.ts';
 import { type Flow, HANDLER_PARAMS } from '../flow.ts';
 import { prelude } from '../handlers.ts';
 import type { InterpreterContext } from '../interpreter-context.ts';
+import { fetchEntry, fetchTag } from '../mmu.ts';
 import type { Runtime } from '../runtime.ts';
 import { EXPECTED, S, SLOT } from '../state.ts';
 import { isLocal, setsFlagsOnCondition } from './compilable.ts';
 import { JitContext, type RegionParts, type RegionWays, StateContext } from './jit-context.ts';
 import { type FlagPath, LocalFlags } from './local-flags.ts';
-import type { Block, Region, RegionInstruction } from './region.ts';
+import {
+  type Block,
+  type Frame,
+  type Place,
+  placeOf,
+  type Region,
+  type RegionInstruction,
+  type RegionPage,
+  recordIn,
+} from './region.ts';
 import { type DirtyRegisters, type ExitKind, RegionExits } from './region-exits.ts';
 import { RegionLocals } from './region-locals.ts';
 import { dominates, type Shape, shapeOf } from './structure.ts';
@@ -37,8 +47,6 @@ export interface CompilerParts {
   readonly semantics: SemanticTable;
   /** R.left of a record. */
   leftOf(record: number): number;
-  /** The record at an offset of the region's page, or 0. */
-  recordAt(offset: number): number;
 }
 
 /** A point of a path, to come back to. */
@@ -62,7 +70,7 @@ export class RegionCompiler {
   private readonly parts: CompilerParts;
   private readonly region: Region;
   private readonly blocks: readonly Block[];
-  private readonly nodeOf = new Map<number, number>();
+  private readonly nodeOf = new Map<Place, number>();
   private readonly shape: Shape;
   private readonly loops: Label[] = [];
   private readonly joins: Label[] = [];
@@ -83,18 +91,23 @@ export class RegionCompiler {
     this.region = region;
     const entry = region.blocks.get(region.entry)!;
     this.blocks = [entry, ...[...region.blocks.values()].filter((block) => block !== entry)];
-    for (const [node, block] of this.blocks.entries()) this.nodeOf.set(block.offset, node);
+    for (const [node, { frame, offset }] of this.blocks.entries()) {
+      this.nodeOf.set(placeOf(frame, offset), node);
+    }
     this.shape = shapeOf({ successors: this.blocks.map((block) => this.successors(block)) });
     this.hasOnState = this.blocks.some(
       ({ instructions, end }) => end.kind === 'call' || !instructions.every(isLocal),
     );
   }
 
-  private successors({ end }: Block): number[] {
-    const taken = end.kind === 'branch' ? [end.taken] : [];
-    const offsets = end.kind === 'leaves' ? [] : [...taken, end.next];
-    return offsets.flatMap((offset) => {
-      const node = offset === undefined ? undefined : this.nodeOf.get(offset);
+  private successors({ end, frame }: Block): number[] {
+    const places: Place[] = [];
+    if (end.kind === 'inlined') places.push(placeOf(end.frame, end.frame.entry));
+    else if (end.kind === 'returns') places.push(placeOf(end.frame.caller, end.frame.next));
+    else if (end.kind === 'branch') places.push(placeOf(frame, end.taken));
+    if ('next' in end && end.next !== undefined) places.push(placeOf(frame, end.next));
+    return places.flatMap((place) => {
+      const node = this.nodeOf.get(place);
       return node === undefined ? [] : [node];
     });
   }
@@ -126,7 +139,6 @@ export class RegionCompiler {
     f.set(locals.generation, i32.load(cpu, S.codeGeneration));
     f.defer(() => {
       if (!locals.hasCalls) return;
-      f.set(locals.codePage, i32.load(cpu, S.codePage));
       f.set(locals.epoch, i32.load(cpu, S.epoch));
     });
   }
@@ -172,20 +184,16 @@ export class RegionCompiler {
     this.exits.leave(kind, this.dirty, this.flags, charge, argument);
   }
 
-  /** Leaves to an offset relative to the page, not necessarily inside it. */
-  private leaveTo(offset: number): void {
-    const record = this.recordAt(offset);
+  /** Leaves block `node` to an offset. */
+  private leaveTo(node: number, offset: number): void {
+    const record = recordIn(this.blocks[node].page, offset);
     if (record !== 0) this.leave('go', record);
     else this.leaveToAddress(offset);
   }
 
-  private recordAt(offset: number): number {
-    return offset >= 0 && offset < PAGE_BYTES ? this.parts.recordAt(offset) : 0;
-  }
-
   private leaveToAddress(offset: number): void {
     const { f, locals } = this;
-    f.set(locals.target, i64.add(locals.ripBase, i64.extend_s(c32(offset))));
+    f.set(locals.target, this.address(offset));
     this.leave('enter');
   }
 
@@ -222,27 +230,56 @@ export class RegionCompiler {
     this.tree(last);
   }
 
-  /** Goes from block `node` to an offset of the page. */
-  private edge(node: number, offset: number): void {
-    const target = this.nodeOf.get(offset);
-    if (target === undefined) {
-      this.leaveTo(offset);
+  /** Goes from block `node` to an offset in a frame, its own or the one that it has to do with. */
+  private edge(node: number, offset: number, frame = this.blocks[node].frame): void {
+    const target = this.nodeOf.get(placeOf(frame, offset));
+    const way = target === undefined ? undefined : this.way(node, target);
+    if (target === undefined || way === undefined) {
+      this.leaveTo(node, offset);
       return;
     }
-    const { order, isMerge, isLoop } = this.shape;
-    if (order[target] > order[node]) {
-      if (!isMerge[target]) {
-        this.tree(target);
-        return;
-      }
-      this.settle();
-      this.f.br(this.joins[target]);
-    } else if (isLoop[target] && dominates(this.shape, target, node)) {
-      this.settle();
-      this.f.br(this.loops[target]);
-    } else {
-      this.leaveTo(offset);
+    this.turn(node, target);
+    if (way === 'inside') {
+      this.tree(target);
+      return;
     }
+    this.settle();
+    this.f.br(way === 'join' ? this.joins[target] : this.loops[target]);
+  }
+
+  /** How `target` is reached from `node`, if it can be. */
+  private way(node: number, target: number): 'inside' | 'join' | 'loop' | undefined {
+    const { order, isMerge, isLoop } = this.shape;
+    if (order[target] > order[node]) return isMerge[target] ? 'join' : 'inside';
+    return isLoop[target] && dominates(this.shape, target, node) ? 'loop' : undefined;
+  }
+
+  /**
+   * Has the state say that the processor is in the page of `target`, after it has looked whether
+   * that page is still there. It is if the region was entered there, or if a callee in the region
+   * returns there: nothing in a region changes how code is mapped.
+   */
+  private turn(node: number, target: number): void {
+    const { page, end } = this.blocks[node];
+    const { page: next, offset } = this.blocks[target];
+    if (next === page) return;
+    const { f, cpu, locals } = this;
+    if (next.distance !== 0 && end.kind !== 'returns') {
+      const linear = i64.add(locals.ripBase, c64(next.distance * PAGE_BYTES));
+      const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), linear));
+      const isThere = i32.and(
+        i64.eq(i64.load(entry), fetchTag(linear, c32(8))),
+        i32.eq(i32.load(entry, 8), c32(next.code)),
+      );
+      f.if(i32.eqz(isThere), () => this.leaveToAddress(offset));
+    }
+    this.enterPage(next);
+  }
+
+  private enterPage({ code, distance }: RegionPage): void {
+    const { f, cpu, locals } = this;
+    f.store32(cpu, c32(code), S.codePage);
+    f.store64(cpu, i64.add(locals.ripBase, c64(distance * PAGE_BYTES)), SLOT.ripBase);
   }
 
   // Blocks.
@@ -305,14 +342,35 @@ export class RegionCompiler {
   private enter(node: number, by: 'jump' | 'call' | 'return'): void {
     const { end } = this.blocks[node];
     this.charge++;
-    if (by === 'return') this.leave('return');
+    if (by === 'return' && end.kind === 'returns') this.return(node, end.frame);
+    else if (by === 'return') this.leave('return');
     else if (by === 'call' && end.kind === 'call') this.call(node, end.next, undefined);
     else this.leave('enter');
+  }
+
+  /** Returns from a callee in the region to wherever `target` says. */
+  private return(node: number, { caller, next }: Frame): void {
+    const { f, locals } = this;
+    const before = this.save();
+    f.if(i64.ne(locals.target, this.address(next)), () => this.leave('return'));
+    this.restore(before);
+    this.edge(node, next, caller);
+  }
+
+  /** The linear address of an offset. */
+  private address(offset: number): I64 {
+    return i64.add(this.locals.ripBase, c64(offset));
   }
 
   private branch(node: number, condition: I32 | undefined): void {
     const { end } = this.blocks[node];
     this.charge++;
+    if (end.kind === 'inlined') {
+      // The return address may have been pushed onto the callee's code.
+      this.f.if(this.locals.isStale, () => this.leaveToAddress(end.frame.entry));
+      this.edge(node, end.frame.entry, end.frame);
+      return;
+    }
     if (end.kind === 'call') {
       this.call(node, end.next, end.target);
       return;
@@ -341,9 +399,10 @@ export class RegionCompiler {
    * up to the monitor, when the slice has ended meanwhile.
    */
   private call(node: number, next: number, offset: number | undefined): void {
-    if (!this.nodeOf.has(next)) {
+    const { page, frame } = this.blocks[node];
+    if (!this.nodeOf.has(placeOf(frame, next))) {
       if (offset === undefined) this.leave('enter');
-      else this.leaveTo(offset);
+      else this.leaveTo(node, offset);
       return;
     }
     const { f, cpu, locals, flags, parts } = this;
@@ -351,26 +410,23 @@ export class RegionCompiler {
     const depth = f.let(i32.load(cpu, S.depth));
     f.if(i32.ge_u(depth, c32(DEPTH_MAX)), () => {
       if (offset === undefined) this.leave('enter');
-      else this.leaveTo(offset);
+      else this.leaveTo(node, offset);
     });
     flags.compute();
     this.pay();
     this.storeAll();
     this.exits.account();
     const saved = f.let(i64.load(cpu, S.expected));
-    const back = i64.add(locals.ripBase, c64(next));
-    f.store64(cpu, back, S.expected);
+    f.store64(cpu, i64.add(locals.ripBase, c64(next)), S.expected);
     f.store32(cpu, i32.add(depth, c32(1)), S.depth);
-    const record = offset === undefined ? 0 : this.recordAt(offset);
-    const target =
-      offset === undefined ? locals.target : i64.add(locals.ripBase, i64.extend_s(c32(offset)));
+    const record = offset === undefined ? 0 : recordIn(page, offset);
+    const target = offset === undefined ? locals.target : this.address(offset);
     if (record !== 0) f.call(parts.flow.goFrom, cpu, c32(record), locals.budget);
     else f.call(parts.flow.enterFrom, cpu, target, locals.budget);
     f.if(i64.ne(i64.load(cpu, S.expected), c64(EXPECTED.met)), () => f.return());
     f.store64(cpu, saved, S.expected);
     f.store32(cpu, depth, S.depth);
-    f.store32(cpu, locals.codePage, S.codePage);
-    f.store64(cpu, locals.ripBase, SLOT.ripBase);
+    this.enterPage(page);
     f.set(locals.budget, i32.load(cpu, S.budget));
     this.takeUp(0);
     const isElsewhere = i32.ne(i32.load(cpu, S.epoch), locals.epoch);

@@ -9,21 +9,30 @@ import type { Fn } from '../../wasm/expr.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import { CODE_PAGE } from '../code-page.ts';
 import type { Flow } from '../flow.ts';
+import { pageHost } from '../physical-map.ts';
 import type { ProcessorFunctions } from '../processor-functions.ts';
 import { R } from '../record.ts';
 import type { Runtime } from '../runtime.ts';
-import { HEAT, heatSlot, S } from '../state.ts';
-import { RegionFinder, type RegionPage } from './region.ts';
+import { FETCH_ENTRIES, FETCH_ENTRY_BYTES, HEAT, heatSlot, S } from '../state.ts';
+import { type Region, RegionFinder, type RegionPage, recordIn } from './region.ts';
 import { RegionCompiler } from './region-compiler.ts';
 
 /** A path is followed into blocks that have got this part of the heat that makes one hot. */
 const WARM = 8;
+const PAGE_BYTES = 4096;
+/** Mode of the code that is compiled, as in the tags of the fetch TLB. */
+const CODE_MODE = 8;
 
-/** A hot block: its first record, the code page that has it, and where that guest page lies. */
+/** A hot block. */
 export interface HotBlock {
+  /** Its first record, and the code page that has it. */
   readonly record: number;
   readonly code: number;
-  readonly host: number;
+  /** The linear address of its page, in halves. */
+  readonly linearLo: number;
+  readonly linearHi: number;
+  /** Address of the fetch TLB, by which the pages around it are found. */
+  readonly fetchTlb: number;
 }
 
 /** Hot blocks to compile. */
@@ -37,11 +46,17 @@ export interface RegionRequest {
   readonly flushes: number;
 }
 
+/** A code page that a region has code of, and a record of that; where it has another, it is void. */
+export interface RegionOrigin {
+  readonly code: number;
+  readonly record: number;
+}
+
 /** A compiled region, exported by its batch's module under `name`. */
 export interface CompiledRegion {
-  readonly record: number;
-  readonly code: number;
   readonly name: string;
+  /** The first is where the region is entered. */
+  readonly origins: readonly RegionOrigin[];
 }
 
 /** The regions of a request, those that were worth compiling. */
@@ -127,10 +142,11 @@ export class RegionFactory {
         continue;
       }
       const name = `r${regions.length}`;
-      const count = this.region(builder, block, request, name);
-      if (count === 0) continue;
-      instructions += count;
-      regions.push({ record: block.record, code: block.code, name });
+      const region = this.region(block, request);
+      if (!region) continue;
+      this.compile(builder, region, name);
+      instructions += sizeOf(region);
+      regions.push({ name, origins: originsOf(region) });
     }
     if (regions.length === 0) {
       return { module: undefined, regions, covered, flushes, bytes: 0, instructions };
@@ -149,53 +165,86 @@ export class RegionFactory {
     this.i32 = new Int32Array(buffer);
   }
 
-  /** Compiles the region that starts at a block; returns its size, 0 when there is none. */
-  private region(
-    module: ModuleBuilder,
-    block: HotBlock,
-    request: RegionRequest,
-    name: string,
-  ): number {
-    const page = this.page(block, request);
-    const region = this.finder.find(page, this.u16[(block.record + R.offset) >>> 1]);
-    if (!region) return 0;
-    const { runtime, flow } = this.imports;
-    const compiler = new RegionCompiler(
-      {
-        module,
-        runtime,
-        flow,
-        semantics: this.functions.semantics,
-        leftOf: (record) => this.u16[(record + R.left) >>> 1],
-        recordAt: page.recordAt,
-      },
-      region,
-    );
-    module.export(name, compiler.compile(name));
-    let instructions = 0;
-    for (const [offset, { instructions: list }] of region.blocks) {
-      instructions += list.length;
-      if (offset !== region.entry) this.inside.add(page.recordAt(offset));
-    }
-    return instructions;
+  /** The region that starts at a block. */
+  private region(block: HotBlock, request: RegionRequest): Region | undefined {
+    const pages = new Map<number, RegionPage | undefined>();
+    const at = (distance: number): RegionPage | undefined => {
+      if (pages.has(distance)) return pages.get(distance);
+      const code = this.codePageAt(block, distance, request.end);
+      const page = code === 0 ? undefined : this.page(code, distance, request, at);
+      pages.set(distance, page);
+      return page;
+    };
+    const page = this.page(block.code, 0, request, at);
+    pages.set(0, page);
+    return this.finder.find(page, this.u16[(block.record + R.offset) >>> 1]);
   }
 
-  private page({ code, host }: HotBlock, { end, cpu }: RegionRequest): RegionPage {
+  private compile(module: ModuleBuilder, region: Region, name: string): void {
+    const { runtime, flow } = this.imports;
+    const leftOf = (record: number): number => this.u16[(record + R.left) >>> 1];
+    const { semantics } = this.functions;
+    const compiler = new RegionCompiler({ module, runtime, flow, semantics, leftOf }, region);
+    module.export(name, compiler.compile(name));
+    for (const { frame, page, offset } of region.blocks.values()) {
+      if (!frame && offset !== region.entry) this.inside.add(recordIn(page, offset));
+    }
+  }
+
+  /**
+   * The code page at a distance from a block's page, 0 if there is none. The vCPU may be changing
+   * its fetch TLB meanwhile: code looks again whether the page is there when it goes there.
+   */
+  private codePageAt({ linearLo, linearHi, fetchTlb }: HotBlock, distance: number, end: number) {
+    const low = (linearLo >>> 0) + distance * PAGE_BYTES;
+    const high = (linearHi + Math.floor(low / 2 ** 32)) | 0;
+    const slot = (low / PAGE_BYTES) & (FETCH_ENTRIES - 1);
+    const entry = (fetchTlb + slot * FETCH_ENTRY_BYTES) >>> 2;
+    if (this.i32[entry] !== (low | CODE_MODE | 0) || this.i32[entry + 1] !== high) return 0;
+    const code = this.i32[entry + 2] >>> 0;
+    return code < end ? code : 0;
+  }
+
+  private page(
+    code: number,
+    distance: number,
+    { end, cpu }: RegionRequest,
+    at: RegionPage['at'],
+  ): RegionPage {
     const warm = this.i32[(cpu + S.heatLimit) >>> 2] / WARM;
+    const map = this.i32[(cpu + S.physicalMap) >>> 2];
     return {
+      code,
+      distance,
+      bytes: this.u8,
+      host: pageHost(this.i32, map, this.i32[(code + CODE_PAGE.page) >>> 2]),
+      at,
       isWarm: (record) => {
         const heat = this.i32[(cpu + HEAT + heatSlot(record)) >>> 2];
         // Those that were hot already have been set far below zero.
         return heat < 0 || heat >= warm;
       },
-      bytes: this.u8,
-      host,
       recordAt: (offset) => {
         const record = this.i32[(code + CODE_PAGE.map + 4 * offset) >>> 2] >>> 0;
         return record < end ? record : 0;
       },
     };
   }
+}
+
+function sizeOf({ blocks }: Region): number {
+  let instructions = 0;
+  for (const block of blocks.values()) instructions += block.instructions.length;
+  return instructions;
+}
+
+function originsOf({ blocks }: Region): RegionOrigin[] {
+  const origins = new Map<number, RegionOrigin>();
+  for (const { page, instructions } of blocks.values()) {
+    const { code } = page;
+    if (!origins.has(code)) origins.set(code, { code, record: instructions[0].record });
+  }
+  return [...origins.values()];
 }
 
 /** The processor's functions as imports of a batch's module, each imported when first called. */

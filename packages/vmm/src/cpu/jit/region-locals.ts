@@ -31,8 +31,7 @@ export class RegionLocals {
   readonly accounted: Local<'i32'>;
   readonly tlb: Local<'i32'>;
   readonly ripBase: Local<'i64'>;
-  /** What S.codePage and S.epoch were at entry. */
-  readonly codePage: Local<'i32'>;
+  /** What S.epoch was at entry. */
   readonly epoch: Local<'i32'>;
   /** S.codeGeneration at entry, and whether a store has changed it since. */
   readonly generation: Local<'i32'>;
@@ -55,7 +54,6 @@ export class RegionLocals {
     this.accounted = f.keep('i32');
     this.tlb = f.keep('i32');
     this.ripBase = f.keep('i64');
-    this.codePage = f.keep('i32');
     this.epoch = f.keep('i32');
     this.generation = f.keep('i32');
     this.isStale = f.keep('i32');
