@@ -60,3 +60,13 @@ test('statisticsText() says what the compiler did, and its share of the instruct
     "compiler ms: 42 of the processor's thread",
   ]);
 });
+
+test('statisticsText() says where slices ended', () => {
+  const hottest = [
+    { address: '0xffffffff81a3f2c0', slices: 500, compiled: 500 },
+    { address: '0x401000', slices: 25, compiled: 5 },
+  ];
+  const text = lines(statisticsText({ ...STATISTICS, slices: 1000, hottest }));
+  expect(text).toContain('hot 0xffffffff81a3f2c0: 50.0 % of 1000 slices, 100 % of them compiled');
+  expect(text).toContain('hot 0x401000: 2.5 % of 1000 slices, 20 % of them compiled');
+});

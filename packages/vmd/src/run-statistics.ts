@@ -18,6 +18,7 @@ export function statisticsText(statistics: RunStatistics): string {
     ...(isCounted ? ([['MIPS', mips.toFixed(1)]] as Rows) : []),
     ...(compiler ? compilerRows(compiler, counted) : []),
     ...(tlbMisses === undefined ? [] : ([['TLB misses', String(tlbMisses)]] as Rows)),
+    ...hotRows(statistics),
     ...gapRows(gaps),
     ...countRows('exit', statistics.exits),
     ...countRows('fault', statistics.faults),
@@ -38,6 +39,15 @@ function compilerRows(compiler: CompilerStatistics, instructions: number): Rows 
     ['compiler output', `${bytes} bytes`],
     ['compiler ms', `${milliseconds.toFixed(0)} of the processor's thread`],
   ];
+}
+
+/** Where the guest was when slices ended: a sample of its instructions. */
+function hotRows({ slices = 0, hottest = [] }: RunStatistics): Rows {
+  return hottest.map((spot) => {
+    const share = `${((100 * spot.slices) / slices).toFixed(1)} % of ${slices} slices`;
+    const compiled = ((100 * spot.compiled) / spot.slices).toFixed(0);
+    return [`hot ${spot.address}`, `${share}, ${compiled} % of them compiled`];
+  });
 }
 
 /** Gaps between two looks at the machine's timers: how many were shorter than each limit. */

@@ -4,6 +4,7 @@
 import type {
   Endpoint,
   GapStatistics,
+  HotSpot,
   ImageReference,
   IpAddress,
   JitMode,
@@ -156,6 +157,9 @@ export interface RunStatistics {
   /** The part of {@link seconds} in which the processor was halted. */
   readonly idleSeconds: number;
   readonly tlbMisses?: number;
+  /** Full slices, where the engine has such, and the addresses where the most of them ended. */
+  readonly slices?: number;
+  readonly hottest?: readonly HotSpot[];
   /** What the compiler did; absent when it was off. */
   readonly compiler?: CompilerStatistics;
   /** How long the guest was left alone at once; classes as in GAP_CLASSES_MS of vmm. */

@@ -329,6 +329,8 @@ function runStatistics({ machine, processor, ranNs }: WorkerStatistics): RunStat
     ...(processor && {
       instructions: processor.instructions,
       tlbMisses: processor.tlbMisses,
+      slices: processor.slices,
+      hottest: processor.hottest,
     }),
     seconds: ranNs / 1e9,
     idleSeconds: machine.idleNs / 1e9,

@@ -99,6 +99,7 @@ export {
   VMX_EXIT_IO,
   VMX_EXIT_TRIPLE_FAULT,
 } from './vmm/exit-reasons.ts';
+export type { HotSpot } from './vmm/hot-spots.ts';
 export {
   VMM_IOC_CREATE,
   VMM_IOC_INFO,

@@ -47,6 +47,7 @@ import {
   PROT_WRITE,
   type PvclockState,
 } from './engine.ts';
+import { type HotSpot, HotSpots } from './hot-spots.ts';
 import {
   archCapabilitiesHigh,
   archCapabilitiesLow,
@@ -69,6 +70,8 @@ import { Stepper } from './soft-step.ts';
 export const TSC_HZ = 1e9;
 /** Instructions in a slice: one to two milliseconds. */
 export const SLICE_INSTRUCTIONS = 200_000;
+/** Of the addresses at which slices ended, how many the statistics have. */
+const HOTTEST_SHOWN = 10;
 const WASM_PAGE_BYTES = 65536;
 const PAGE_BYTES = 4096;
 
@@ -101,6 +104,9 @@ export interface SoftStatistics {
   readonly codeFlushes: number;
   readonly codeInvalidations: number;
   readonly jit: JitStatistics | undefined;
+  /** Full slices, and where the most of them ended. */
+  readonly slices: number;
+  readonly hottest: readonly HotSpot[];
 }
 
 /** An engine that needs nothing of its host but WebAssembly. */
@@ -182,6 +188,7 @@ export class SoftVcpu implements EngineVcpu {
   private cpu: ProcessorExports | undefined;
   private retired = 0;
   private compiled = 0;
+  private readonly hotSpots = new HotSpots();
   /** Registers or protections were changed from outside: derive everything anew before running. */
   private stale = true;
   /** Instructions retired before the MMIO access that is being answered. */
@@ -217,6 +224,8 @@ export class SoftVcpu implements EngineVcpu {
       codeFlushes: this.cache?.flushes ?? 0,
       codeInvalidations: this.cache?.invalidations ?? 0,
       jit: this.jitMode === 'off' ? undefined : this.jit?.statistics,
+      slices: this.hotSpots.slices,
+      hottest: this.hotSpots.hottest(HOTTEST_SHOWN),
     };
   }
 
@@ -425,7 +434,11 @@ export class SoftVcpu implements EngineVcpu {
       const reason = this.get32(S.exit);
       if (reason === EXIT.step) continue;
       if (reason !== EXIT.none) return this.describe(reason);
-      if (!stepping) break;
+      if (!stepping) {
+        const isCompiled = 2 * this.get32(S.compiled) > done;
+        this.hotSpots.note(this.get32(S.rip), this.get32(S.rip + 4), isCompiled);
+        break;
+      }
     }
     return EngineExitReason.none;
   }
