@@ -64,6 +64,9 @@ export function setup(all) {
   const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
   const project = all ? ROOT : join(ROOT, 'packages', 'vmd');
   if (!succeeds(execPath, [tsc, '-b', project])) fail('Cannot build: tsc failed.');
+  // The processor, which does not change with the engine that runs it.
+  const image = join(ROOT, 'packages', 'vmm-node', 'dist', 'build-image.js');
+  if (!succeeds(execPath, [image])) fail('Cannot build the processor.');
 }
 
 if (argv[1] === fileURLToPath(import.meta.url)) setup(true);

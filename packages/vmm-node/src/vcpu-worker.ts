@@ -22,6 +22,7 @@ import { type CompileLink, RemoteCompiler } from './compile-service.ts';
 import type { EngineChoice } from './engine-choice.ts';
 import { HostClock, HostEntropy } from './host-capabilities.ts';
 import { openKvmEngine } from './kvm/kvm-engine.ts';
+import { readProcessorImage } from './processor-image.ts';
 import type { RunModule } from './run-options.ts';
 import {
   type DeviceDescription,
@@ -198,9 +199,11 @@ interface WatchedEngine {
 /** The engine that the main thread chose. Throws VmmError where KVM is gone meanwhile. */
 function openEngine(data: VcpuWorkerData, clock: Clock, entropy: Entropy): WatchedEngine {
   if (data.engine === 'kvm') return { engine: openKvmEngine(), statistics: () => undefined };
+  const image = readProcessorImage();
   const soft = new SoftEngine({
     clock,
     entropy,
+    ...(image && { image }),
     codeBytes: CODE_BYTES,
     jit: data.jit,
     ...(data.compiler && { service: new RemoteCompiler(data.compiler) }),

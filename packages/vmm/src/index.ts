@@ -22,6 +22,7 @@ export type {
   RegionRequest,
   RegionService,
 } from './cpu/jit/region-factory.ts';
+export type { ProcessorImage } from './cpu/processor-image.ts';
 export type { BlockBackend } from './devices/block-backend.ts';
 export type { NetBackend, NetReceiver } from './devices/net-backend.ts';
 export type { SerialPeer } from './devices/ns8250.ts';
@@ -131,7 +132,7 @@ export {
   VM_RWREGS_SREGS,
 } from './vmm/registers.ts';
 export type { SoftEngineOptions, SoftStatistics } from './vmm/soft-engine.ts';
-export { regionFactory, SoftEngine, SoftVcpu } from './vmm/soft-engine.ts';
+export { buildProcessor, regionFactory, SoftEngine, SoftVcpu } from './vmm/soft-engine.ts';
 export { isControlStatePossible } from './vmm/soft-registers.ts';
 export type {
   VmCreateParams,

@@ -115,6 +115,16 @@ export function addressingOf(instruction: Instruction): Addressing {
   return plain ? 'base' : 'flat';
 }
 
+/** A {@link HandlerIndex} as numbers: keys and places in turn. */
+export interface SavedHandlers {
+  readonly byKey: Int32Array;
+  readonly fused: Int32Array;
+}
+
+function* pairsOf(words: Int32Array): Generator<[number, number]> {
+  for (let i = 0; i < words.length; i += 2) yield [words[i], words[i + 1]];
+}
+
 /** From decoded instructions to places in the function table. */
 export class HandlerIndex {
   private readonly byKey = new Map<number, number>();
@@ -125,9 +135,21 @@ export class HandlerIndex {
   /** Rows that have no semantics: they raise #UD. */
   readonly missing: Row[] = [];
 
-  constructor() {
+  /** Empty, or what another one {@link saved}. */
+  constructor(saved?: SavedHandlers) {
     this.widthFree = rows.map(isWidthFree);
     this.sizeFree = rows.map((row) => row.opsizeRule !== 'byte' && !usesOpsize(row));
+    if (!saved) return;
+    this.byKey = new Map(pairsOf(saved.byKey));
+    this.fused = new Map(pairsOf(saved.fused));
+  }
+
+  /** What it knows. */
+  get saved(): SavedHandlers {
+    return {
+      byKey: Int32Array.from([...this.byKey].flat()),
+      fused: Int32Array.from([...this.fused].flat()),
+    };
   }
 
   /** Enters the handler of a variant. */

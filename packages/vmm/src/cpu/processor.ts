@@ -1,34 +1,19 @@
 // The soft processor as a module: built once, instantiated for each vCPU.
 //
-// The module holds the memory functions, event delivery, the helpers and one handler for each
-// instruction variant; handlers are called through a table that the instance imports. Building it
-// takes a few hundred milliseconds, so an engine keeps it.
+// What the module holds, and how it is built, is in processor-image.ts. Handlers are called through
+// a table that the instance imports.
 
 import { Decoder } from '../isa/decoder.ts';
 import type { Feature } from '../isa/row.ts';
-import { c32, type Fn } from '../wasm/expr.ts';
-import type { ModuleBuilder } from '../wasm/module.ts';
 import { type Arena, CodeCache, type SpecialPlaces } from './code-cache.ts';
-import {
-  type DecodeHost,
-  type Flow,
-  type FlowBuilder,
-  HANDLER_PARAMS,
-  REGION_PLACE,
-  type SpecialHandler,
-} from './flow.ts';
-import { defineHandlers, type HandlerIndex } from './handlers.ts';
+import { REGION_PLACE } from './flow.ts';
+import { HandlerIndex } from './handlers.ts';
 import { Jit, type JitMode, REGION_SLOTS } from './jit/jit.ts';
-import {
-  eachFunction,
-  exportName,
-  RegionFactory,
-  type RegionService,
-} from './jit/region-factory.ts';
-import type { Mmu } from './mmu.ts';
+import { RegionFactory, type RegionService } from './jit/region-factory.ts';
 import type { PhysicalMap } from './physical-map.ts';
 import { ProcessorFunctions } from './processor-functions.ts';
-import { S, VECTOR } from './state.ts';
+import { buildImage, type ProcessorImage } from './processor-image.ts';
+import { S } from './state.ts';
 
 /** What a vCPU needs of its host while it runs. */
 export interface ProcessorHost {
@@ -75,73 +60,20 @@ export class ProcessorModule {
   readonly special: SpecialPlaces;
   readonly decoder: Decoder;
   private readonly tableSize: number;
-  private readonly functions: ProcessorFunctions;
+  private functions: ProcessorFunctions | undefined;
 
-  /** `features`: the instruction sets that exist; see isa/row.ts. */
-  constructor(features: Iterable<Feature>) {
-    const functions = new ProcessorFunctions();
-    this.functions = functions;
-    const { module: m, runtime, flow, semantics } = functions;
-    this.handlers = defineHandlers(m, runtime, flow, semantics);
-    this.special = this.defineSpecial(m, functions.flowBuilder, flow, functions.decode);
-    this.exportAll(m, flow, functions.mmu, functions.system);
-    m.export('fetchPage', functions.flowBuilder.fetchPage!);
-    this.tableSize = m.elementCount;
-    this.module = new WebAssembly.Module(m.encode());
+  /**
+   * `features`: the instruction sets that exist; see isa/row.ts. `image` spares building the
+   * processor; it must be what this version of the code builds.
+   */
+  constructor(features: Iterable<Feature>, image?: ProcessorImage) {
+    if (!image) this.functions = new ProcessorFunctions();
+    const { wasm, handlers, special, tableSize } = image ?? buildImage(this.functions!);
+    this.handlers = new HandlerIndex(handlers);
+    this.special = special;
+    this.tableSize = tableSize;
+    this.module = new WebAssembly.Module(wasm);
     this.decoder = new Decoder(features);
-  }
-
-  private defineSpecial(
-    m: ModuleBuilder,
-    flowBuilder: FlowBuilder,
-    flow: Flow,
-    decode: DecodeHost,
-  ): SpecialPlaces {
-    const fault = (name: string, vector: number, hasCode: boolean): Fn<'void'> =>
-      m.function(name, HANDLER_PARAMS, 'void', (f) => {
-        const cpu = f.param(0, 'i32');
-        f.store32(cpu, c32(vector), S.faultVector);
-        f.store32(cpu, c32(hasCode ? 1 : 0), S.faultHasCode);
-        f.store32(cpu, c32(0), S.faultCode);
-        f.returnCall(flow.faultAt, cpu, f.param(1, 'i32'));
-      });
-    const special = flowBuilder.defineSpecial(decode);
-    const places: Partial<Record<SpecialHandler | 'invalid' | 'tooLong', number>> = {
-      invalid: m.element(fault('invalid', VECTOR.UD, false)),
-      tooLong: m.element(fault('tooLong', VECTOR.GP, true)),
-    };
-    for (const [name, fn] of Object.entries(special)) {
-      places[name as SpecialHandler] = m.element(fn);
-    }
-    return places as SpecialPlaces;
-  }
-
-  private exportAll(
-    m: ModuleBuilder,
-    flow: Flow,
-    mmu: Mmu,
-    system: ProcessorFunctions['system'],
-  ): void {
-    m.export('enter', flow.enter);
-    const runRecord = m.function('runRecord', HANDLER_PARAMS, 'void', (f) => {
-      flow.go(f, f.param(0, 'i32'), f.param(1, 'i32'));
-    });
-    m.export('runRecord', runRecord);
-    // Compiled code calls any of these, each under a name of its own.
-    const exported = new Set<number>();
-    eachFunction([this.functions.runtime, flow], (fn) => {
-      if (exported.has(fn.index)) return;
-      exported.add(fn.index);
-      m.export(exportName(fn), fn);
-    });
-    m.export('raise', flow.raise);
-    m.export('deliver', system.deliver);
-    m.export('translate', mmu.translate);
-    m.export('advanceIo', system.io.advance);
-    m.export('finishIo', system.io.finish);
-    m.export('flushAll', mmu.flushAll);
-    m.export('selectTlb', mmu.selectTlb);
-    m.export('updateModes', system.updateModes);
   }
 
   /** An instance for the vCPU whose state is at `cpu`, with its decoded code in `arena`. */
@@ -176,7 +108,10 @@ export class ProcessorModule {
       cache,
       map,
       exports: instance.exports as Record<string, never>,
-      local: () => new RegionFactory(this.functions, decoder, memory),
+      local: () => {
+        this.functions ??= new ProcessorFunctions();
+        return new RegionFactory(this.functions, decoder, memory);
+      },
       service: options.service,
       now: () => host.now() / 1e6,
     });

@@ -14,6 +14,7 @@ import { RegionFactory, type RegionService } from '../cpu/jit/region-factory.ts'
 import { LEAF_ENTRIES, PAGE, PhysicalMap, ROOT_ENTRIES } from '../cpu/physical-map.ts';
 import { type ProcessorExports, type ProcessorHost, ProcessorModule } from '../cpu/processor.ts';
 import { ProcessorFunctions } from '../cpu/processor-functions.ts';
+import { buildImage, type ProcessorImage } from '../cpu/processor-image.ts';
 import {
   EVENT,
   EXIT,
@@ -87,7 +88,12 @@ export interface SoftEngineOptions {
    * Compiles in another thread; without it the vCPU's own thread does. See {@link regionFactory}.
    */
   readonly service?: RegionService;
+  /** The processor, if it has been built before; see {@link buildProcessor}. */
+  readonly image?: ProcessorImage;
 }
+
+/** Builds the processor of every soft engine: the same each time, to be kept. */
+export const buildProcessor = (): ProcessorImage => buildImage(new ProcessorFunctions());
 
 /** Statistics of one vCPU since its creation. */
 export interface SoftStatistics {
@@ -121,13 +127,13 @@ export class SoftEngine implements Engine {
 
   /** The processor's code, built when the first vCPU needs it. */
   get module(): ProcessorModule {
-    this.processor ??= new ProcessorModule(SOFT_FEATURES);
+    this.processor ??= new ProcessorModule(SOFT_FEATURES, this.options.image);
     return this.processor;
   }
 
   /** Builds that code now, so that no guest has to wait for it: a third of a second. */
   build(): void {
-    this.processor ??= new ProcessorModule(SOFT_FEATURES);
+    void this.module;
   }
 
   createVcpu(vm: EngineVm): SoftVcpu {
