@@ -371,7 +371,7 @@ export class CodeCache {
    */
   decodeCrossing(record: number, second: number): void {
     const code = this.i32[(this.cpu + S.codePage) >>> 2];
-    const mode = this.i32[(code + CODE_PAGE.mode) >>> 2] as CodeMode;
+    const mode = (this.i32[(code + CODE_PAGE.mode) >>> 2] & CODE_MODE_MASK) as CodeMode;
     const first = this.i32[(code + CODE_PAGE.page) >>> 2];
     const offset = this.u16[(record + R.offset) >>> 1];
     const head = 4096 - offset;

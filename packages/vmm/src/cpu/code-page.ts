@@ -2,6 +2,7 @@
 // the page, up to there), as it lies in linear memory: a header, then for each of the 4096 offsets
 // the address of the record decoded there, or 0.
 
+import type { CodeMode } from '../isa/instruction.ts';
 import { c32, c64, type Fn, type I32, i32, i64 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { LEAF_ENTRIES, ROOT_ENTRIES } from './physical-map.ts';
@@ -11,7 +12,10 @@ import { S } from './state.ts';
 export const CODE_PAGE = {
   /** i32: next code page of the same physical page, in another mode; 0 ends the chain. */
   next: 0,
-  /** i32: the code mode, 2, 4 or 8; and, times 16, the offset at which CS ends here, or 0. */
+  /**
+   * i32: what its code is for (see {@link CODE_KEY_MASK}); and above, the offset at which CS ends
+   * here, or 0.
+   */
   mode: 4,
   /** i64: which 64-byte pieces of the page hold decoded bytes. */
   coverage: 8,
@@ -22,9 +26,43 @@ export const CODE_PAGE = {
 } as const;
 export const CODE_PAGE_BYTES: number = CODE_PAGE.map + 4096 * 4;
 
-/** The parts of {@link CODE_PAGE.mode}. */
+/**
+ * The parts of {@link CODE_PAGE.mode}: the code mode, 2, 4 or 8; outside 64-bit code, whether the
+ * stack pointer has 32 bits, whether ES, SS and DS are all of the address space and writable, and
+ * whether CS is all of it; above, the offset of the end of CS. All but the last is S.codeKey.
+ */
 export const CODE_MODE_MASK = 15;
-export const CODE_BOUND_SHIFT = 4;
+export const CODE_BIG_STACK = 16;
+export const CODE_FLAT_DATA = 32;
+export const CODE_FLAT_CS = 64;
+export const CODE_KEY_MASK = 127;
+export const CODE_BOUND_SHIFT = 7;
+
+/** What the code of a page is for, as {@link CODE_PAGE.mode} has it. */
+export interface CodeKind {
+  /** S.codeKey while it runs. */
+  readonly key: number;
+  readonly mode: CodeMode;
+  /** Bytes of the stack pointer. */
+  readonly stackBytes: 2 | 4 | 8;
+  readonly hasFlatData: boolean;
+  readonly hasFlatCode: boolean;
+  /** Where CS ends in the page, 4096 if it does not. */
+  readonly end: number;
+}
+
+/** The kind of code that a word of {@link CODE_PAGE.mode} stands for. */
+export function codeKindOf(word: number): CodeKind {
+  const mode = (word & CODE_MODE_MASK) as CodeMode;
+  return {
+    key: word & CODE_KEY_MASK,
+    mode,
+    stackBytes: mode === 8 ? 8 : word & CODE_BIG_STACK ? 4 : 2,
+    hasFlatData: (word & CODE_FLAT_DATA) !== 0,
+    hasFlatCode: (word & CODE_FLAT_CS) !== 0,
+    end: word >>> CODE_BOUND_SHIFT || 4096,
+  };
+}
 
 /** Defines (cpu, physical page, mode) -> code page, 0 when nothing was decoded there so. */
 export function defineFindCodePage(m: ModuleBuilder): Fn<'i32'> {

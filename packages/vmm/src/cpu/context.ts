@@ -64,6 +64,8 @@ export interface Context {
   readonly opsize: Size;
   /** True for 64-bit code. */
   readonly wide: boolean;
+  /** Bytes of the stack pointer, if that is known; else S.stackSize has it. */
+  readonly stackBytes: Size | undefined;
 
   /** Size in bytes of explicit operand `i` (0 = destination), for integer operands. */
   sizeOf(i: number): Size;
@@ -102,6 +104,11 @@ export interface Context {
   segmentAddress(segment: number, offset: I64, bytes: number, write: boolean): I64;
   /** The same in the segment of the record: of the operand, or of the string's source. */
   sourceAddress(offset: I64, bytes: number, write: boolean): I64;
+  /**
+   * True when what string instructions access lies where their registers say, as far as a page
+   * goes: nothing but paging is in the way.
+   */
+  readonly hasPlainStrings: boolean;
   /** Mask of the address size: 16, 32 or 64 ones. */
   addressMask(): I64;
   /** Writes the part of a general register that the address size covers. */

@@ -12,7 +12,7 @@ import type { FunctionBuilder, Table } from '../wasm/function.ts';
 import type { Declared, ModuleBuilder } from '../wasm/module.ts';
 import { CODE_BOUND_SHIFT, CODE_PAGE, defineFindCodePage } from './code-page.ts';
 import { NO_FAULT } from './faults.ts';
-import { JUMP_ENTRY, jumpEntry, jumpTag } from './jump-cache.ts';
+import { JUMP_ENTRY, jumpEntry, jumpTag, narrowJumpTag } from './jump-cache.ts';
 import { fetchEntry, fetchTag, isFaulted, isOutside, type Mmu } from './mmu.ts';
 import { ACCESS, FAULT_NON_CANONICAL, WALK } from './page-walk.ts';
 import { R, RECORD_BYTES } from './record.ts';
@@ -55,8 +55,10 @@ export interface Flow extends FlowRuntime {
   readonly go: (f: FunctionBuilder, cpu: I32, record: I32) => void;
   /** (cpu, record, budget): the same from compiled code, which has the budget in a local. */
   readonly goFrom: Fn<'void'>;
-  /** (cpu, rip, budget): enters at `rip`, from compiled code. Tail-called. */
+  /** (cpu, rip, budget): enters at `rip`, from compiled 64-bit code. Tail-called. */
   readonly enterFrom: Fn<'void'>;
+  /** (cpu, rip, budget): the same outside 64-bit code; `rip` may be beyond CS. Tail-called. */
+  readonly enterNarrowFrom: Fn<'void'>;
   /** (cpu): delivers the pending software or hardware event; used by `raise`. */
   readonly findCodePage: Fn<'i32'>;
 }
@@ -104,6 +106,7 @@ export class FlowBuilder {
   fetchPage: Fn<'i32'> | undefined;
   readonly goFrom: Declared<'void'>;
   readonly enterFrom: Declared<'void'>;
+  readonly enterNarrowFrom: Declared<'void'>;
   private readonly enterSlow: Declared<'void'>;
   private readonly sliceEnd: Declared<'void'>;
   private readonly m: ModuleBuilder;
@@ -124,6 +127,7 @@ export class FlowBuilder {
     this.link = m.declare('link', ['i32', 'i32', 'i32'], 'void');
     this.goFrom = m.declare('goFrom', ['i32', 'i32', 'i32'], 'void');
     this.enterFrom = m.declare('enterFrom', ['i32', 'i64', 'i32'], 'void');
+    this.enterNarrowFrom = m.declare('enterNarrowFrom', ['i32', 'i64', 'i32'], 'void');
     this.findCodePage = defineFindCodePage(m);
   }
 
@@ -140,6 +144,7 @@ export class FlowBuilder {
       go: (f, cpu, record) => this.go(f, cpu, record),
       goFrom: this.goFrom,
       enterFrom: this.enterFrom,
+      enterNarrowFrom: this.enterNarrowFrom,
       findCodePage: this.findCodePage,
     };
   }
@@ -176,12 +181,14 @@ export class FlowBuilder {
   define(mmu: Mmu, deliver: Fn<'i32'>, host: DecodeHost): void {
     this.defineEnter();
     this.defineFrom();
+    this.defineNarrowFrom();
     this.defineEnterSlow(mmu, host);
     this.defineLink(host);
     this.defineEnds();
     this.defineRaise(deliver);
   }
 
+  /** S.rip as a linear address, for code of that S.codeKey. */
   private linearRip(f: FunctionBuilder, cpu: I32, mode: I32): I64 {
     // The base of CS is zero in 64-bit code, and linear addresses have 32 bits elsewhere.
     const sum = f.let(i64.add(i64.load(cpu, S.rip), i64.load(cpu, SLOT.segmentBase + 8 * CS)));
@@ -200,7 +207,7 @@ export class FlowBuilder {
   private defineEnter(): void {
     this.enter.define((f) => {
       const cpu = f.param(0, 'i32');
-      const mode = f.let(i32.load(cpu, S.codeMode));
+      const mode = f.let(i32.load(cpu, S.codeKey));
       const linear = this.linearRip(f, cpu, mode);
       const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), linear));
       f.if(i64.eq(i64.load(entry), fetchTag(linear, mode)), () => {
@@ -215,7 +222,7 @@ export class FlowBuilder {
     });
   }
 
-  /** How compiled code, which is 64-bit code, goes on elsewhere. */
+  /** How compiled code goes on elsewhere: records of the page, and addresses of 64-bit code. */
   private defineFrom(): void {
     this.goFrom.define((f) => {
       this.go(f, f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32'));
@@ -229,14 +236,30 @@ export class FlowBuilder {
         f.if(i32.ge_s(left, c32(0)), () => {
           f.store32(cpu, left, S.budget);
           f.store64(cpu, i64.and(rip, c64(-4096)), SLOT.ripBase);
-          f.store32(cpu, i32.load(jump, JUMP_ENTRY.code), S.codePage);
-          const { table, type } = this.target;
-          const handler = i32.load16_u(jump, JUMP_ENTRY.handler);
-          // Compiled code knows its record.
-          f.returnCallIndirect(table, type, handler, cpu, c32(0));
+          this.followJump(f, cpu, jump);
         });
       });
       f.returnCall(this.lookUp(), cpu, rip, budget);
+    });
+  }
+
+  /** Runs the compiled code of an entry of the jump cache. */
+  private followJump(f: FunctionBuilder, cpu: I32, jump: I32): void {
+    f.store32(cpu, i32.load(jump, JUMP_ENTRY.code), S.codePage);
+    const { table, type } = this.target;
+    const handler = i32.load16_u(jump, JUMP_ENTRY.handler);
+    // Compiled code knows its record.
+    f.returnCallIndirect(table, type, handler, cpu, c32(0));
+  }
+
+  /** Makes an entry of the jump cache for `record`, if that is compiled. */
+  private rememberJump(f: FunctionBuilder, record: I32, jump: I32, tag: I64, code: I32): void {
+    const handler = f.let(i32.load16_u(record, R.handler));
+    f.if(i32.ge_u(handler, c32(REGION_PLACE)), () => {
+      f.store64(jump, tag, JUMP_ENTRY.tag);
+      f.store16(jump, handler, JUMP_ENTRY.handler);
+      f.store16(jump, i32.load16_u(record, R.left), JUMP_ENTRY.left);
+      f.store32(jump, code, JUMP_ENTRY.code);
     });
   }
 
@@ -251,19 +274,46 @@ export class FlowBuilder {
         f.if(record, () => {
           f.store64(cpu, i64.and(rip, c64(-4096)), SLOT.ripBase);
           f.store32(cpu, code, S.codePage);
-          const handler = f.let(i32.load16_u(record, R.handler));
-          f.if(i32.ge_u(handler, c32(REGION_PLACE)), () => {
-            const jump = f.let(jumpEntry(cpu, rip));
-            f.store64(jump, jumpTag(cpu, rip), JUMP_ENTRY.tag);
-            f.store16(jump, handler, JUMP_ENTRY.handler);
-            f.store16(jump, i32.load16_u(record, R.left), JUMP_ENTRY.left);
-            f.store32(jump, code, JUMP_ENTRY.code);
-          });
+          this.rememberJump(f, record, f.let(jumpEntry(cpu, rip)), jumpTag(cpu, rip), code);
           this.go(f, cpu, record, budget);
         });
       });
       f.store64(cpu, rip, S.rip);
       f.store32(cpu, budget, S.budget);
+      f.returnCall(this.enterSlow, cpu);
+    });
+  }
+
+  /** How compiled code outside 64-bit code goes on at an address, which may be beyond CS. */
+  private defineNarrowFrom(): void {
+    this.enterNarrowFrom.define((f) => {
+      const [cpu, budget] = [f.param(0, 'i32'), f.param(2, 'i32')];
+      const rip = f.let(i64.and(f.param(1, 'i64'), c64(0xffffffff)));
+      f.store64(cpu, rip, S.rip);
+      f.store32(cpu, budget, S.budget);
+      f.if(i64.gt_u(rip, codeLimit(cpu)), () => f.returnCall(this.enterSlow, cpu));
+      const sum = i64.add(rip, i64.load(cpu, SLOT.segmentBase + 8 * CS));
+      const linear = f.let(i64.and(sum, c64(0xffffffff)));
+      const jump = f.let(jumpEntry(cpu, linear));
+      const tag = f.let(narrowJumpTag(cpu, linear));
+      f.if(i64.eq(i64.load(jump, JUMP_ENTRY.tag), tag), () => {
+        const left = f.let(i32.sub(budget, i32.load16_u(jump, JUMP_ENTRY.left)));
+        f.if(i32.ge_s(left, c32(0)), () => {
+          f.store32(cpu, left, S.budget);
+          f.store64(cpu, i64.sub(rip, i64.and(linear, c64(4095))), SLOT.ripBase);
+          this.followJump(f, cpu, jump);
+        });
+      });
+      const entry = f.let(fetchEntry(i32.load(cpu, S.fetchTlb), linear));
+      f.if(i64.eq(i64.load(entry), fetchTag(linear, i32.load(cpu, S.codeKey))), () => {
+        const code = f.let(i32.load(entry, 8));
+        const record = f.let(i32.load(mapSlot(code, linear), CODE_PAGE.map));
+        f.if(record, () => {
+          this.settle(f, cpu, code, linear);
+          this.rememberJump(f, record, jump, tag, code);
+          this.go(f, cpu, record);
+        });
+      });
       f.returnCall(this.enterSlow, cpu);
     });
   }
@@ -279,7 +329,7 @@ export class FlowBuilder {
         f.store32(cpu, c32(EXIT.none), S.exit);
         f.return();
       });
-      const mode = f.let(i32.load(cpu, S.codeMode));
+      const mode = f.let(i32.load(cpu, S.codeKey));
       const linear = this.linearRip(f, cpu, mode);
       f.if(i32.ne(mode, c32(8)), () => {
         f.store64(cpu, i64.load32_u(cpu, S.rip), S.rip);
@@ -317,7 +367,7 @@ export class FlowBuilder {
         f.return(c32(0));
       });
       const page = f.let(i32.wrap(i64.shr_u(i64.load(cpu, S.lastPhysical), c64(12))));
-      const mode = f.let(i32.load(cpu, S.codeMode));
+      const mode = f.let(i32.load(cpu, S.codeKey));
       const key = f.let(mode);
       const bound = f.let(i64.load(cpu, S.codeBound));
       f.if(i64.eq(i64.and(i64.xor(bound, linear), c64(-4096)), c64(0)), () => {
@@ -506,7 +556,7 @@ export class FlowBuilder {
   ): void {
     const base = i64.add(i64.load(cpu, SLOT.ripBase), i64.load(cpu, SLOT.segmentBase + 8 * CS));
     const linear = f.let(i64.add(base, c64(4096)));
-    const mode = f.let(i32.load(cpu, S.codeMode));
+    const mode = f.let(i32.load(cpu, S.codeKey));
     f.if(i32.ne(mode, c32(8)), () => {
       f.set(linear, i64.and(linear, c64(0xffffffff)));
       this.checkLimit(f, cpu, record, i64.add(i64.load(cpu, SLOT.ripBase), c64(4096)));

@@ -18,6 +18,7 @@ import {
 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import { v128 } from '../wasm/simd.ts';
+import { CODE_KEY_MASK, CODE_PAGE } from './code-page.ts';
 import type { Context, Modified, Size, Variant } from './context.ts';
 import { type Flow, nextRecord, ripOf } from './flow.ts';
 import { LazyFlags } from './lazy-flags.ts';
@@ -39,6 +40,7 @@ export class InterpreterContext implements Context {
   readonly row: Row;
   readonly opsize: Size;
   readonly wide: boolean;
+  readonly stackBytes: Size | undefined;
   protected readonly flow: Flow;
   protected ended = false;
   /** The nesting at which statements are unconditional. */
@@ -63,6 +65,7 @@ export class InterpreterContext implements Context {
     this.row = variant.row;
     this.opsize = variant.opsize;
     this.wide = variant.wide;
+    this.stackBytes = variant.wide ? 8 : undefined;
   }
 
   /** True when the semantics left for elsewhere. */
@@ -111,7 +114,7 @@ export class InterpreterContext implements Context {
   read(i: number): I64 {
     const { type, place } = this.row.operands[i];
     const size = this.sizeOf(i);
-    if (this.inMemory(i)) return this.load(size, this.linearAddress(size, false));
+    if (this.inMemory(i)) return this.load(size, this.operandAddress(size, false));
     if (type === 'one') return c64(1);
     if (place === 'imm') return i64.load(this.record, R.imm);
     const { address, offset } = this.register(i);
@@ -121,7 +124,7 @@ export class InterpreterContext implements Context {
   write(i: number, value: I64): void {
     const size = this.sizeOf(i);
     if (this.inMemory(i)) {
-      this.store(size, this.linearAddress(size, true), value);
+      this.store(size, this.operandAddress(size, true), value);
       return;
     }
     const { address, offset } = this.register(i);
@@ -137,7 +140,7 @@ export class InterpreterContext implements Context {
     const size = this.sizeOf(i);
     const atomic = options.atomic || this.variant.lock;
     if (this.inMemory(i)) {
-      return this.modifyAt(size, this.linearAddress(size, true), compute, atomic);
+      return this.modifyAt(size, this.operandAddress(size, true), compute, atomic);
     }
     const { address, offset } = this.register(i);
     const old = this.f.let(loadLow(size, address, offset));
@@ -273,6 +276,11 @@ export class InterpreterContext implements Context {
     return this.sourceAddress(offset, bytes, write);
   }
 
+  /** Linear address of the operand in memory, of which the next access is. */
+  protected operandAddress(bytes: number, write: boolean): I64 {
+    return this.linearAddress(bytes, write);
+  }
+
   sourceAddress(offset: I64, bytes: number, write: boolean): I64 {
     if (this.variant.addressing === 'checked') {
       const segment = i32.load8_u(this.record, R.segmentIndex);
@@ -294,6 +302,10 @@ export class InterpreterContext implements Context {
     );
     this.faultIfSet();
     return linear;
+  }
+
+  get hasPlainStrings(): boolean {
+    return this.variant.addressing !== 'checked';
   }
 
   addressMask(): I64 {
@@ -524,12 +536,11 @@ export class InterpreterContext implements Context {
 
   returnTo(rip: I64): void {
     const { f, cpu } = this;
-    if (this.wide) {
-      f.if(i64.eq(rip, i64.load(cpu, S.expected)), () => {
-        f.store64(cpu, c64(EXPECTED.met), S.expected);
-        f.return();
-      });
-    }
+    const target = this.wide ? rip : i64.or(rip, c64(EXPECTED.narrow));
+    f.if(i64.eq(target, i64.load(cpu, S.expected)), () => {
+      f.store64(cpu, c64(EXPECTED.met), S.expected);
+      f.return();
+    });
     this.jump(rip);
   }
 
@@ -555,6 +566,16 @@ export class InterpreterContext implements Context {
 
   goOn(): void {
     if (!this.row.endsBlock) return;
+    if (!this.wide) {
+      // A segment has perhaps been loaded for which the code of this page is not.
+      const { f, cpu } = this;
+      const page = i32.load(i32.load(cpu, S.codePage), CODE_PAGE.mode);
+      const changed = i32.xor(page, i32.load(cpu, S.codeKey));
+      f.if(i32.and(changed, c32(CODE_KEY_MASK)), () => {
+        f.store64(cpu, this.nextRip(), S.rip);
+        f.returnCall(this.flow.enter, cpu);
+      });
+    }
     this.follow(R.fallThrough);
     this.end();
   }

@@ -1,9 +1,10 @@
-// The jump cache: from an address of 64-bit code straight to the compiled region there. It saves
-// what entering a page looks at on the way (fetch TLB, code page, record), which for code that is
-// spread over megabytes, as kernels are, is mostly not in the host's caches.
+// The jump cache: from an address straight to the compiled region there. It saves what entering a
+// page looks at on the way (fetch TLB, code page, record), which for code that is spread over
+// megabytes, as kernels are, is mostly not in the host's caches.
 //
-// An entry is good while S.epoch is what it was: the count is in its tag. When the 15 bits of the
-// count that fit there come round, all entries go.
+// An entry is good while S.epoch is what it was: the count is in its tag. When the 14 bits of the
+// count that fit there come round, all entries go. Outside 64-bit code, which the epoch tells too,
+// the address is linear, of 32 bits, and what the code is for is in the tag as well.
 
 import { c32, c64, type I32, type I64, i32, i64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
@@ -12,10 +13,13 @@ import { JUMP, JUMP_ENTRIES, JUMP_ENTRY_BYTES, S } from './state.ts';
 /** Field offsets of an entry. */
 export const JUMP_ENTRY = { tag: 0, handler: 8, left: 10, code: 12 } as const;
 
-/** What one change adds to S.epoch: bit 0 is the mode. */
-export const EPOCH_STEP = 2;
+/** Bits of S.epoch that are no count: user mode, and code that is not 64-bit code. */
+export const EPOCH_USER = 1;
+export const EPOCH_NARROW = 2;
+/** What one change adds to S.epoch. */
+export const EPOCH_STEP = 4;
 /** When these bits of S.epoch are zero, tags of before could be taken for new ones. */
-export const EPOCH_IN_TAG = 0xfffe;
+export const EPOCH_IN_TAG = 0xfffc;
 
 /** Address of the entry for `rip`. */
 export function jumpEntry(cpu: I32, rip: I64): I32 {
@@ -28,6 +32,10 @@ export function jumpEntry(cpu: I32, rip: I64): I32 {
 /** The tag that an entry for `rip` has now. */
 export const jumpTag = (cpu: I32, rip: I64): I64 =>
   i64.or(i64.and(rip, c64(0xffffffffffffn)), i64.shl(i64.load32_u(cpu, S.epoch), c64(48)));
+
+/** The tag of an entry for the linear address `linear` outside 64-bit code. */
+export const narrowJumpTag = (cpu: I32, linear: I64): I64 =>
+  jumpTag(cpu, i64.or(linear, i64.shl(i64.load32_u(cpu, S.codeKey), c64(32))));
 
 /** Emits a step of S.epoch: code or its mapping has changed. */
 export function stepEpoch(f: FunctionBuilder, cpu: I32): void {

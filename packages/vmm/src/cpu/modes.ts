@@ -7,6 +7,7 @@ import { RF, STATUS_FLAGS, TF } from '../isa/flags.ts';
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
+import { CODE_BIG_STACK, CODE_FLAT_CS, CODE_FLAT_DATA } from './code-page.ts';
 import {
   CR0_EM,
   CR0_TS,
@@ -16,12 +17,14 @@ import {
   hasBits,
   isLong,
 } from './control-bits.ts';
+import { EPOCH_NARROW, stepEpoch } from './jump-cache.ts';
 import { LazyFlags } from './lazy-flags.ts';
 import { fetchEntry } from './mmu.ts';
 import type { MemoryRuntime } from './runtime.ts';
 import {
   AR_DB,
   AR_L,
+  AR_UNUSABLE,
   CS,
   DS,
   ES,
@@ -46,6 +49,8 @@ export interface Modes {
   readonly updateModes: Fn<'void'>;
   /** (cpu): after CS, SS or CPL changed. */
   readonly updateSegments: Fn<'void'>;
+  /** (cpu): after ES, SS or DS changed and nothing else. */
+  readonly updateKey: Fn<'void'>;
   /** (cpu) -> RFLAGS, 32 bits, with the status flags. */
   readonly packFlags: Fn<'i32'>;
   /** (cpu, RFLAGS): sets every flag. */
@@ -60,8 +65,10 @@ export interface Modes {
 export function defineModes(m: ModuleBuilder, memory: MemoryRuntime): Modes {
   const updateStepping = defineUpdateStepping(m);
   const setSystemFlags = defineSetSystemFlags(m, memory, updateStepping);
-  const updateSizes = defineUpdateSizes(m);
+  const updateKey = defineUpdateKey(m);
+  const updateSizes = defineUpdateSizes(m, updateKey);
   return {
+    updateKey,
     updateModes: defineUpdateModes(m, memory, updateSizes, updateStepping),
     updateSegments: defineUpdateSegments(m, memory, updateSizes),
     packFlags: m.function('packFlags', ['i32'], 'i32', (f) => {
@@ -110,16 +117,60 @@ function defineSetSystemFlags(
 const isWide = (cpu: I32): I32 =>
   i32.and(isLong(cpu), hasBits(i32.load(cpu, segmentCache(CS) + SEGMENT_AR), AR_L));
 
+/** Access rights of a segment in which one may read and write up to its limit. */
+const IS_PLAIN_DATA = AR_UNUSABLE | 0xe;
+const PLAIN_DATA = 2;
+
+/** 1 for a segment that is all of the linear address space. */
+function isFlat(cpu: I32, segment: number): I32 {
+  const cache = segmentCache(segment);
+  const isWhole = i32.eq(i32.load(cpu, cache + SEGMENT_LIMIT), c32(-1));
+  return i32.and(isWhole, i32.eqz(i32.load(cpu, cache + SEGMENT_BASE)));
+}
+
+/** 1 for such a segment that can be read and written. */
+function isFlatData(cpu: I32, segment: number): I32 {
+  const rights = i32.load(cpu, segmentCache(segment) + SEGMENT_AR);
+  const isPlain = i32.eq(i32.and(rights, c32(IS_PLAIN_DATA)), c32(PLAIN_DATA));
+  return i32.and(isFlat(cpu, segment), isPlain);
+}
+
+/** (cpu): S.codeKey outside 64-bit code, from the segments and S.codeMode and S.stackSize. */
+function defineUpdateKey(m: ModuleBuilder): Fn<'void'> {
+  return m.function('updateKey', ['i32'], 'void', (f) => {
+    const cpu = f.param(0, 'i32');
+    const mode = f.let(i32.load(cpu, S.codeMode));
+    f.if(i32.eq(mode, c32(8)), () => f.return());
+    const bit = (condition: I32, value: number): I32 => i32.mul(condition, c32(value));
+    const isBig = i32.eq(i32.load(cpu, S.stackSize), c32(4));
+    const data = [ES, SS, DS].map((n) => isFlatData(cpu, n)).reduce((a, b) => i32.and(a, b));
+    const stack = i32.or(mode, bit(isBig, CODE_BIG_STACK));
+    const flat = i32.or(bit(data, CODE_FLAT_DATA), bit(isFlat(cpu, CS), CODE_FLAT_CS));
+    f.store32(cpu, i32.or(stack, flat), S.codeKey);
+  });
+}
+
+/** (cpu): code may be elsewhere from now on, see S.epoch. */
+const defineNewEpoch = (m: ModuleBuilder): Fn<'void'> =>
+  m.function('newEpoch', ['i32'], 'void', (f) => stepEpoch(f, f.param(0, 'i32')));
+
+/** Notes in S.epoch whether code is 64-bit code. */
+function setNarrow(f: FunctionBuilder, cpu: I32, bit: number): void {
+  const others = i32.and(i32.load(cpu, S.epoch), c32(~EPOCH_NARROW));
+  f.store32(cpu, i32.or(others, c32(bit)), S.epoch);
+}
+
 /**
  * (cpu, linear): sets S.codeBound. The fetch TLB forgets the pages in which CS has ended and now
  * ends: their code may have been decoded further, or less far.
  */
-function defineSetCodeBound(m: ModuleBuilder): Fn<'void'> {
+function defineSetCodeBound(m: ModuleBuilder, newEpoch: Fn<'void'>): Fn<'void'> {
   return m.function('setCodeBound', ['i32', 'i64'], 'void', (f) => {
     const [cpu, next] = [f.param(0, 'i32'), f.param(1, 'i64')];
     const old = f.let(i64.load(cpu, S.codeBound));
     f.if(i64.eq(old, next), () => f.return());
     f.store64(cpu, next, S.codeBound);
+    f.call(newEpoch, cpu);
     for (const tlb of [FETCH_SUPERVISOR, FETCH_USER]) {
       for (const linear of [old, next]) {
         f.store64(fetchEntry(i32.add(cpu, c32(tlb)), linear), c64(-1));
@@ -137,8 +188,9 @@ function codeBound(f: FunctionBuilder, cpu: I32): I64 {
 }
 
 /** (cpu): the sizes of code and stack pointer, the bases in effect, and the end of CS. */
-function defineUpdateSizes(m: ModuleBuilder): Fn<'void'> {
-  const setCodeBound = defineSetCodeBound(m);
+function defineUpdateSizes(m: ModuleBuilder, updateKey: Fn<'void'>): Fn<'void'> {
+  const newEpoch = defineNewEpoch(m);
+  const setCodeBound = defineSetCodeBound(m, newEpoch);
   return m.function('updateSizes', ['i32'], 'void', (f) => {
     const cpu = f.param(0, 'i32');
     f.if(
@@ -146,6 +198,8 @@ function defineUpdateSizes(m: ModuleBuilder): Fn<'void'> {
       () => {
         f.store32(cpu, c32(8), S.codeMode);
         f.store32(cpu, c32(8), S.stackSize);
+        f.store32(cpu, c32(8), S.codeKey);
+        setNarrow(f, cpu, 0);
         f.call(setCodeBound, cpu, c64(0));
         for (const n of [ES, CS, SS, DS]) f.store64(cpu, c64(0), segmentBase(n));
       },
@@ -156,10 +210,18 @@ function defineUpdateSizes(m: ModuleBuilder): Fn<'void'> {
         };
         f.store32(cpu, sizeOf(CS), S.codeMode);
         f.store32(cpu, sizeOf(SS), S.stackSize);
+        setNarrow(f, cpu, EPOCH_NARROW);
         f.call(setCodeBound, cpu, codeBound(f, cpu));
+        // Where RIP leads depends on the base of CS.
+        const base = f.let(i32.load(cpu, segmentCache(CS) + SEGMENT_BASE));
+        f.if(i32.ne(i32.load(cpu, S.codeBase), base), () => {
+          f.store32(cpu, base, S.codeBase);
+          f.call(newEpoch, cpu);
+        });
         for (const n of [ES, CS, SS, DS]) {
           f.store64(cpu, i64.load32_u(cpu, segmentCache(n) + SEGMENT_BASE), segmentBase(n));
         }
+        f.call(updateKey, cpu);
       },
     );
   });

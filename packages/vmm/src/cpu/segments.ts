@@ -81,8 +81,8 @@ export function defineSegments(m: ModuleBuilder, memory: MemoryRuntime, modes: M
   const markAccessed = defineMarkAccessed(m, memory, address);
   const parts = {
     markAccessed,
-    loadVirtual: defineLoadVirtual(m),
-    loadNull: defineLoadNull(m),
+    loadVirtual: defineLoadVirtual(m, modes),
+    loadNull: defineLoadNull(m, modes),
     dataDescriptor: defineDataDescriptor(m, fetch),
     set: defineSetSegment(m, modes),
   };
@@ -90,8 +90,8 @@ export function defineSegments(m: ModuleBuilder, memory: MemoryRuntime, modes: M
     ...parts,
     fetch,
     address,
-    load: defineLoad(m, parts),
-    scrub: defineScrub(m),
+    load: defineLoad(m, parts, modes),
+    scrub: defineScrub(m, modes),
   };
 }
 
@@ -159,7 +159,7 @@ function defineSetSegment(m: ModuleBuilder, modes: Modes): Fn<'void'> {
     f.store32(at, i32.or(descriptorAr(descriptor), c32(AR_ACCESSED)), SEGMENT_AR);
     const base = f.let(descriptorBase(descriptor));
     f.store32(at, i32.wrap(base), SEGMENT_BASE);
-    storeBase(f, cpu, segment, base);
+    storeBase(f, modes, cpu, segment, base);
     f.if(i32.eq(segment, c32(SS)), () => f.call(modes.updateSegments, cpu));
   });
 }
@@ -168,8 +168,17 @@ function defineSetSegment(m: ModuleBuilder, modes: Modes): Fn<'void'> {
 const cacheOf = (cpu: I32, segment: I32): I32 =>
   i32.add(i32.add(cpu, c32(S.segment)), i32.shl(segment, c32(4)));
 
-/** Stores the base in effect: in 64-bit code, that of ES, CS, SS and DS is zero. */
-function storeBase(f: FunctionBuilder, cpu: I32, segment: I32, base: I64): void {
+/**
+ * Stores the base in effect, which in 64-bit code is zero for ES, CS, SS and DS. The segment's cache
+ * must be complete.
+ */
+function storeBase(
+  f: FunctionBuilder,
+  modes: Modes,
+  cpu: I32,
+  segment: I32,
+  base: I64,
+): void {
   const at = f.let(i32.add(cpu, i32.shl(segment, c32(3))));
   const ignored = i32.and(i32.eq(i32.load(cpu, S.codeMode), c32(8)), i32.lt_u(segment, c32(4)));
   f.if(
@@ -177,10 +186,11 @@ function storeBase(f: FunctionBuilder, cpu: I32, segment: I32, base: I64): void 
     () => f.store64(at, c64(0), SLOT.segmentBase),
     () => f.store64(at, base, SLOT.segmentBase),
   );
+  f.call(modes.updateKey, cpu);
 }
 
 /** (cpu, segment, selector): a load in real-address mode. */
-function defineLoadReal(m: ModuleBuilder): Fn<'void'> {
+function defineLoadReal(m: ModuleBuilder, modes: Modes): Fn<'void'> {
   return m.function('loadSegmentReal', ['i32', 'i32', 'i32'], 'void', (f) => {
     const [cpu, segment, selector] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
     const at = f.let(cacheOf(cpu, segment));
@@ -194,12 +204,12 @@ function defineLoadReal(m: ModuleBuilder): Fn<'void'> {
     f.store32(at, selector);
     const base = f.let(i32.shl(selector, c32(4)));
     f.store32(at, base, SEGMENT_BASE);
-    storeBase(f, cpu, segment, i64.extend_u(base));
+    storeBase(f, modes, cpu, segment, i64.extend_u(base));
   });
 }
 
 /** (cpu, segment, selector): a load in virtual-8086 mode, where limits and rights are fixed. */
-function defineLoadVirtual(m: ModuleBuilder): Fn<'void'> {
+function defineLoadVirtual(m: ModuleBuilder, modes: Modes): Fn<'void'> {
   return m.function('loadSegmentVirtual', ['i32', 'i32', 'i32'], 'void', (f) => {
     const [cpu, segment] = [f.param(0, 'i32'), f.param(1, 'i32')];
     const selector = f.let(i32.and(f.param(2, 'i32'), c32(0xffff)));
@@ -209,12 +219,12 @@ function defineLoadVirtual(m: ModuleBuilder): Fn<'void'> {
     f.store32(at, c32(AR_VIRTUAL), SEGMENT_AR);
     const base = f.let(i32.shl(selector, c32(4)));
     f.store32(at, base, SEGMENT_BASE);
-    storeBase(f, cpu, segment, i64.extend_u(base));
+    storeBase(f, modes, cpu, segment, i64.extend_u(base));
   });
 }
 
 /** (cpu, segment, selector): makes a data segment register null. */
-function defineLoadNull(m: ModuleBuilder): Fn<'void'> {
+function defineLoadNull(m: ModuleBuilder, modes: Modes): Fn<'void'> {
   return m.function('loadSegmentNull', ['i32', 'i32', 'i32'], 'void', (f) => {
     const [cpu, segment, selector] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
     const at = f.let(cacheOf(cpu, segment));
@@ -227,7 +237,7 @@ function defineLoadNull(m: ModuleBuilder): Fn<'void'> {
     f.store32(at, selector);
     f.store32(at, c32(0), SEGMENT_LIMIT);
     f.store32(at, c32(0), SEGMENT_BASE);
-    storeBase(f, cpu, segment, c64(0));
+    storeBase(f, modes, cpu, segment, c64(0));
   });
 }
 
@@ -267,9 +277,9 @@ type LoadParts = Pick<
   'markAccessed' | 'loadVirtual' | 'loadNull' | 'dataDescriptor' | 'set'
 >;
 
-function defineLoad(m: ModuleBuilder, parts: LoadParts): Fn<'i32'> {
+function defineLoad(m: ModuleBuilder, parts: LoadParts, modes: Modes): Fn<'i32'> {
   const { markAccessed, loadVirtual, loadNull, dataDescriptor, set } = parts;
-  const loadReal = defineLoadReal(m);
+  const loadReal = defineLoadReal(m, modes);
   return m.function('loadSegment', ['i32', 'i32', 'i32'], 'i32', (f) => {
     const [cpu, segment, selector] = [f.param(0, 'i32'), f.param(1, 'i32'), f.param(2, 'i32')];
     const faults = new Faults(f, cpu);
@@ -300,7 +310,7 @@ function defineLoad(m: ModuleBuilder, parts: LoadParts): Fn<'i32'> {
   });
 }
 
-function defineScrub(m: ModuleBuilder): Fn<'void'> {
+function defineScrub(m: ModuleBuilder, modes: Modes): Fn<'void'> {
   const one = m.function('scrubSegment', ['i32', 'i32'], 'void', (f) => {
     const [cpu, segment] = [f.param(0, 'i32'), f.param(1, 'i32')];
     const at = f.let(cacheOf(cpu, segment));
@@ -314,5 +324,6 @@ function defineScrub(m: ModuleBuilder): Fn<'void'> {
   return m.function('scrubSegments', ['i32'], 'void', (f) => {
     const cpu = f.param(0, 'i32');
     for (const segment of [0, 3, 4, 5]) f.call(one, cpu, c32(segment));
+    f.call(modes.updateKey, cpu);
   });
 }

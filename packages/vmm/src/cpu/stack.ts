@@ -25,7 +25,9 @@ export class Stack {
   }
 
   private mask(): I64 {
-    if (this.x.wide) return c64(-1);
+    const { wide: isWide, stackBytes } = this.x;
+    if (isWide) return c64(-1);
+    if (stackBytes !== undefined) return c64(2 ** (8 * stackBytes) - 1);
     const wide = i32.eq(i32.load(this.x.cpu, S.stackSize), c32(4));
     // 0xffff, or 0xffffffff for a 32-bit stack.
     return i64.or(c64(0xffff), i64.mul(i64.extend_u(wide), c64(0xffff0000)));
@@ -92,8 +94,8 @@ export class Stack {
   /** RSP = the pointer. */
   commit(): void {
     const { x } = this;
-    if (x.wide) {
-      x.setGpr(RSP, 8, this.pointer);
+    if (x.stackBytes !== undefined) {
+      x.setGpr(RSP, x.stackBytes, this.pointer);
       return;
     }
     x.f.if(

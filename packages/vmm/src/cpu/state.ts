@@ -216,6 +216,10 @@ export const S = {
    * page; else 0. Code of that page is decoded up to there.
    */
   codeBound: 0xd80,
+  /** i32: what code is decoded and compiled for now: CODE_KEY_MASK in code-page.ts. */
+  codeKey: 0xd88,
+  /** i32: the base of CS, outside 64-bit code, that {@link S.epoch} was counted for. */
+  codeBase: 0xd8c,
   /** i32 × 32: exceptions raised, by vector. */
   exceptionCounts: 0xd00,
   /** i32: entries of a block that make it worth compiling. */
@@ -223,8 +227,9 @@ export const S = {
   /** i32: instructions that compiled code has retired in this slice. */
   compiled: 0xcfc,
   /**
-   * i32: counts changes of decoded code and of the mapping of memory, by twos; bit 0 is set in user
-   * mode. Where it has not changed, an address leads to the same code.
+   * i32: counts changes of decoded code and of the mapping of memory, and outside 64-bit code those
+   * of the base and end of CS, by fours; bit 0 is set in user mode, bit 1 outside 64-bit code. Where
+   * it has not changed, an address leads to the same code.
    */
   epoch: 0xcec,
   /**
@@ -236,8 +241,10 @@ export const S = {
   depth: 0xcf8,
 } as const;
 
-/** Values of {@link S.expected} that are no address: not canonical. */
+/** Values of {@link S.expected} that are no address of 64-bit code: not canonical. */
 export const EXPECTED = {
+  /** Set in addresses outside 64-bit code: a return of the other kind does not meet them. */
+  narrow: 0x4000000000000000n,
   /** Nobody waits. */
   none: 0x8000000000000000n,
   /** The guest has returned to where it was expected. */

@@ -102,7 +102,7 @@ function repeat(
     f.block((done) => {
       f.loop((again) => {
         f.block((round) => {
-          if (op.bulk && x.variant.addressing !== 'checked') {
+          if (op.bulk && x.hasPlainStrings) {
             const upwards = i64.gt_s(step, c64(0));
             f.if(i32.and(upwards, i32.eqz(stepping)), () => {
               bulk(x, op, size, count, () => f.br(round));

@@ -6,6 +6,7 @@
 // code of an instruction starts; the code of loops, and of exits, has none.
 
 import wabt from 'wabt';
+import { codeKindOf } from '../../src/cpu/code-page.ts';
 import type { Semantic, SemanticTable } from '../../src/cpu/context.ts';
 import type { InterpreterContext } from '../../src/cpu/interpreter-context.ts';
 import { type Region, RegionFinder, type RegionPage } from '../../src/cpu/jit/region.ts';
@@ -64,6 +65,7 @@ function pageOf(code: Uint8Array): TextPage {
     starts,
     host: 0,
     code: CODE_PAGE,
+    kind: codeKindOf(8),
     distance: 0,
     at: () => undefined,
     recordAt: (offset) => {

@@ -32,12 +32,15 @@ function reachesLocals(row: Row): boolean {
 
 const LOCAL_ROWS = new Set(rows.filter(reachesLocals));
 
-/** True for rows whose instructions work on the region's locals, unless they are `checked`. */
+/** True for rows whose instructions work on the region's locals, if {@link isLocal} agrees. */
 export const isLocalRow = (row: Row): boolean => LOCAL_ROWS.has(row);
 
-/** True for instructions that work on the region's locals. */
+/**
+ * True for instructions that work on the region's locals. In 64-bit code those with an address-size
+ * prefix do not.
+ */
 export const isLocal = ({ instruction, addressing }: RegionInstruction): boolean =>
-  addressing !== 'checked' && isLocalRow(instruction.row);
+  (addressing !== 'checked' || instruction.codeSize !== 8) && isLocalRow(instruction.row);
 
 /** Instructions that end the interpreter's block, but go on behind themselves as a rule. */
 const GOES_ON = new Set('mov pop popf sti clac stac swapgs'.split(' '));

@@ -37,6 +37,8 @@ export interface RegionWays {
   fault(): void;
   /** To the address in the region's local `target`: by a jump, a call or a return. */
   enter(by: 'jump' | 'call' | 'return'): void;
+  /** On a condition, to the address in `target`, by a direct branch that goes there then. */
+  wrap(): void;
   /** To the monitor; the instruction under way goes on in the next slice. */
   pause(): void;
   /** Along the block's direct edges. */
@@ -55,13 +57,13 @@ export interface RegionParts {
   readonly dirty: DirtyRegisters;
 }
 
-/** The variant of an instruction in 64-bit code. */
+/** The variant of an instruction. */
 function variantOf({ instruction, addressing }: RegionInstruction): Variant {
-  const { row, opsize, lock, rep } = instruction;
+  const { row, opsize, lock, rep, codeSize } = instruction;
   const repeats = row.rep === 'none' ? 0 : row.rep === 'rep' && rep !== 0 ? 0xf3 : rep;
   const size = row.opsizeRule === 'none' ? row.encoding.onlyOpsize || 4 : opsize;
   const isLocked = lock && addressing !== 'register';
-  return { row, opsize: size, addressing, lock: isLocked, rep: repeats, wide: true };
+  return { row, opsize: size, addressing, lock: isLocked, rep: repeats, wide: codeSize === 8 };
 }
 
 /** What repeated string instructions change on their way, before their next round may fault. */
@@ -69,9 +71,9 @@ const REPEATED = (1 << RAX) | (1 << RCX) | (1 << RSI) | (1 << RDI);
 
 /** One instruction of a region, on the region's locals. */
 export class JitContext extends InterpreterContext {
-  private readonly at: RegionInstruction;
-  private readonly locals: RegionLocals;
-  private readonly ways: RegionWays;
+  protected readonly at: RegionInstruction;
+  protected readonly locals: RegionLocals;
+  protected readonly ways: RegionWays;
   private readonly dirty: DirtyRegisters;
   /** A store was emitted: the code may have changed under the region's feet. */
   hasStored = false;
@@ -216,7 +218,7 @@ export class JitContext extends InterpreterContext {
     return this.f.let(sum);
   }
 
-  override sourceAddress(offset: I64): I64 {
+  override sourceAddress(offset: I64, _bytes: number, _write: boolean): I64 {
     const { segmentOverride } = this.at.instruction;
     if (segmentOverride < 4) return this.f.let(offset);
     const base = i64.load(this.cpu, SLOT.segmentBase + 8 * segmentOverride);

@@ -204,7 +204,6 @@ export class Jit {
   /** False when a record has become stale, is compiled already, or is not of a page. */
   private isCandidate(origin: RegionOrigin): boolean {
     if (this.u16[(origin.record + R.handler) >>> 1] >= REGION_PLACE) return false;
-    if (this.i32[(origin.code + CODE_PAGE.mode) >>> 2] !== 8) return false;
     return this.isCurrent(origin);
   }
 

@@ -25,6 +25,7 @@ import { EXPECTED, S, SLOT } from '../state.ts';
 import { isLocal, setsFlagsOnCondition } from './compilable.ts';
 import { JitContext, type RegionParts, type RegionWays, StateContext } from './jit-context.ts';
 import { type FlagPath, LocalFlags } from './local-flags.ts';
+import { NarrowContext } from './narrow-context.ts';
 import {
   type Block,
   type Frame,
@@ -100,6 +101,17 @@ export class RegionCompiler {
     );
   }
 
+  /** True for 64-bit code. */
+  private get wide(): boolean {
+    return this.region.kind.mode === 8;
+  }
+
+  /** What RIP is at an offset. */
+  private ripAt(offset: number): I64 {
+    const rip = i64.add(this.locals.ripBase, c64(offset));
+    return this.wide ? rip : i64.and(rip, c64(0xffffffff));
+  }
+
   private successors({ end, frame }: Block): number[] {
     const places: Place[] = [];
     if (end.kind === 'inlined') places.push(placeOf(end.frame, end.frame.entry));
@@ -119,7 +131,7 @@ export class RegionCompiler {
       this.cpu = f.param(0, 'i32');
       this.locals = new RegionLocals(f);
       this.flags = new LocalFlags(f, this.cpu, this.locals);
-      this.exits = new RegionExits(f, this.cpu, this.locals, this.parts.flow);
+      this.exits = new RegionExits(f, this.cpu, this.locals, this.parts.flow, this.wide);
       this.load();
       this.exits.open();
       this.tree(0);
@@ -193,7 +205,7 @@ export class RegionCompiler {
 
   private leaveToAddress(offset: number): void {
     const { f, locals } = this;
-    f.set(locals.target, this.address(offset));
+    f.set(locals.target, this.ripAt(offset));
     this.leave('enter');
   }
 
@@ -298,7 +310,10 @@ export class RegionCompiler {
 
   /** Emits an instruction on the region's locals; true when it ended the block. */
   private local(node: number, at: RegionInstruction): boolean {
-    const x = new JitContext(this.partsOf(node, at), this.flags);
+    const known = this.partsOf(node, at);
+    const x = this.wide
+      ? new JitContext(known, this.flags)
+      : new NarrowContext(known, this.flags, this.region.kind);
     if (setsFlagsOnCondition(at)) this.flags.settle();
     const units = UNITS[x.row.unit] ?? 0;
     if ((this.units & units) !== units) prelude(x);
@@ -333,6 +348,7 @@ export class RegionCompiler {
       // $faultAt gives back the interpreter's charge, which nobody has made.
       fault: () => this.leave('fault', at.record, this.charge + this.parts.leftOf(at.record)),
       enter: (by) => this.enter(node, by),
+      wrap: () => this.leave('enter', undefined, this.charge + 1),
       pause: () => this.leave('sliceEnd', at.offset),
       branch: (condition) => this.branch(node, condition),
     };
@@ -352,14 +368,9 @@ export class RegionCompiler {
   private return(node: number, { caller, next }: Frame): void {
     const { f, locals } = this;
     const before = this.save();
-    f.if(i64.ne(locals.target, this.address(next)), () => this.leave('return'));
+    f.if(i64.ne(locals.target, this.ripAt(next)), () => this.leave('return'));
     this.restore(before);
     this.edge(node, next, caller);
-  }
-
-  /** The linear address of an offset. */
-  private address(offset: number): I64 {
-    return i64.add(this.locals.ripBase, c64(offset));
   }
 
   private branch(node: number, condition: I32 | undefined): void {
@@ -417,12 +428,14 @@ export class RegionCompiler {
     this.storeAll();
     this.exits.account();
     const saved = f.let(i64.load(cpu, S.expected));
-    f.store64(cpu, i64.add(locals.ripBase, c64(next)), S.expected);
+    const back = this.ripAt(next);
+    f.store64(cpu, this.wide ? back : i64.or(back, c64(EXPECTED.narrow)), S.expected);
     f.store32(cpu, i32.add(depth, c32(1)), S.depth);
     const record = offset === undefined ? 0 : recordIn(page, offset);
-    const target = offset === undefined ? locals.target : this.address(offset);
-    if (record !== 0) f.call(parts.flow.goFrom, cpu, c32(record), locals.budget);
-    else f.call(parts.flow.enterFrom, cpu, target, locals.budget);
+    const target = offset === undefined ? locals.target : this.ripAt(offset);
+    const { goFrom, enterFrom, enterNarrowFrom } = parts.flow;
+    if (record !== 0) f.call(goFrom, cpu, c32(record), locals.budget);
+    else f.call(this.wide ? enterFrom : enterNarrowFrom, cpu, target, locals.budget);
     f.if(i64.ne(i64.load(cpu, S.expected), c64(EXPECTED.met)), () => f.return());
     f.store64(cpu, saved, S.expected);
     f.store32(cpu, depth, S.depth);
@@ -430,7 +443,7 @@ export class RegionCompiler {
     f.set(locals.budget, i32.load(cpu, S.budget));
     this.takeUp(0);
     const isElsewhere = i32.ne(i32.load(cpu, S.epoch), locals.epoch);
-    f.if(isElsewhere, () => this.leaveToAddress(next));
+    f.if(this.orOtherKind(isElsewhere), () => this.leaveToAddress(next));
     this.edge(node, next);
   }
 
@@ -469,8 +482,15 @@ export class RegionCompiler {
     if (x.hasEnded) return true;
     this.takeUp(1);
     const isStale = i32.ne(i32.load(cpu, S.codeGeneration), locals.generation);
-    f.if(isStale, () => this.leaveToAddress(nextOffset(at)));
+    f.if(this.orOtherKind(isStale), () => this.leaveToAddress(nextOffset(at)));
     return false;
+  }
+
+  /** `condition`; or, outside 64-bit code, that segments changed what the region relies on. */
+  private orOtherKind(condition: I32): I32 {
+    const { key } = this.region.kind;
+    if (this.wide) return condition;
+    return i32.or(condition, i32.ne(i32.load(this.cpu, S.codeKey), c32(key)));
   }
 
   private storeAll(): void {

@@ -47,14 +47,17 @@ export class RegionExits {
   private readonly cpu: I32;
   private readonly locals: RegionLocals;
   private readonly flow: Flow;
+  private readonly wide: boolean;
   private readonly classes: ExitClass[] = [];
   private readonly indices = new Map<string, number>();
 
-  constructor(f: FunctionBuilder, cpu: I32, locals: RegionLocals, flow: Flow) {
+  /** `wide`: for 64-bit code. */
+  constructor(f: FunctionBuilder, cpu: I32, locals: RegionLocals, flow: Flow, wide: boolean) {
     this.f = f;
     this.cpu = cpu;
     this.locals = locals;
     this.flow = flow;
+    this.wide = wide;
   }
 
   /** Begins the region. */
@@ -112,17 +115,19 @@ export class RegionExits {
     if (hasFlags) locals.storeFlags(cpu);
     this.account();
     const { budget, argument, target } = locals;
+    const enterFrom = this.wide ? flow.enterFrom : flow.enterNarrowFrom;
     if (kind === 'go') {
       f.returnCall(flow.goFrom, cpu, argument, budget);
     } else if (kind === 'enter') {
-      f.returnCall(flow.enterFrom, cpu, target, budget);
+      f.returnCall(enterFrom, cpu, target, budget);
     } else if (kind === 'return') {
-      f.if(i64.eq(target, i64.load(cpu, S.expected)), () => {
+      const address = this.wide ? target : i64.or(target, c64(EXPECTED.narrow));
+      f.if(i64.eq(address, i64.load(cpu, S.expected)), () => {
         f.store64(cpu, c64(EXPECTED.met), S.expected);
         f.store32(cpu, budget, S.budget);
         f.return();
       });
-      f.returnCall(flow.enterFrom, cpu, target, budget);
+      f.returnCall(enterFrom, cpu, target, budget);
     } else if (kind === 'fault') {
       f.store32(cpu, budget, S.budget);
       f.returnCall(flow.faultAt, cpu, argument);

@@ -7,7 +7,7 @@
 import type { Decoder } from '../../isa/decoder.ts';
 import type { Fn } from '../../wasm/expr.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
-import { CODE_PAGE } from '../code-page.ts';
+import { CODE_PAGE, codeKindOf } from '../code-page.ts';
 import type { Flow } from '../flow.ts';
 import { pageHost } from '../physical-map.ts';
 import type { ProcessorFunctions } from '../processor-functions.ts';
@@ -20,7 +20,7 @@ import { RegionCompiler } from './region-compiler.ts';
 /** A path is followed into blocks that have got this part of the heat that makes one hot. */
 const WARM = 8;
 const PAGE_BYTES = 4096;
-/** Mode of the code that is compiled, as in the tags of the fetch TLB. */
+/** 64-bit code, as in the tags of the fetch TLB. */
 const CODE_MODE = 8;
 
 /** A hot block. */
@@ -216,6 +216,7 @@ export class RegionFactory {
     return {
       code,
       distance,
+      kind: codeKindOf(this.i32[(code + CODE_PAGE.mode) >>> 2]),
       bytes: this.u8,
       host: pageHost(this.i32, map, this.i32[(code + CODE_PAGE.page) >>> 2]),
       at,

@@ -12,6 +12,7 @@
 
 import { createInstruction, type Decoder } from '../../isa/decoder.ts';
 import { DecodeStatus, type Instruction } from '../../isa/instruction.ts';
+import type { CodeKind } from '../code-page.ts';
 import { type Addressing, type SemanticTable, semanticOf } from '../context.ts';
 import { addressingOf } from '../handlers.ts';
 import { goesOn } from './compilable.ts';
@@ -86,6 +87,7 @@ export const placeOf = (frame: Frame | undefined, offset: number): Place =>
 
 /** A region: its blocks by place; the entry is the first. */
 export interface Region {
+  readonly kind: CodeKind;
   readonly entry: number;
   readonly blocks: ReadonlyMap<Place, Block>;
   /** The record through which the region is entered. */
@@ -94,8 +96,9 @@ export interface Region {
 
 /** A page that a region has code of. */
 export interface RegionPage {
-  /** Its decoded code: the address of its code page. */
+  /** Its decoded code: the address of its code page, and what is executed so. */
   readonly code: number;
+  readonly kind: CodeKind;
   /** How many pages it is behind the one with the region's entry, as linear addresses. */
   readonly distance: number;
   /** Linear memory. */
@@ -140,17 +143,18 @@ export class RegionFinder {
     const search = new Search(this, page, entry);
     search.run();
     if (!search.blocks.has(entry)) return undefined;
-    return { entry, blocks: search.blocks, record: page.recordAt(entry) };
+    return { kind: page.kind, entry, blocks: search.blocks, record: page.recordAt(entry) };
   }
 
   /** The instruction at an offset of the region, if it is in `page` and has been decoded before. */
   instruction(page: RegionPage, offset: number): RegionInstruction | undefined {
-    const record = recordIn(page, offset);
+    const within = offset - page.distance * PAGE_BYTES;
+    const record = within < page.kind.end ? recordIn(page, offset) : 0;
     if (record === 0) return undefined;
-    const { bytes, host } = page;
+    const { bytes, host, kind } = page;
     const instruction = createInstruction();
-    const at = host + offset - page.distance * PAGE_BYTES;
-    const status = this.decoder.decode(bytes, at, host + PAGE_BYTES, 8, instruction);
+    const limit = host + kind.end;
+    const status = this.decoder.decode(bytes, host + within, limit, kind.mode, instruction);
     if (status !== DecodeStatus.ok || !semanticOf(this.semantics, instruction.row))
       return undefined;
     return { instruction, addressing: addressingOf(instruction), offset, record };
@@ -246,7 +250,7 @@ class Search {
     next: number,
   ): Frame | undefined {
     const depth = (caller?.depth ?? 0) + 1;
-    if (depth > FRAMES_MAX) return undefined;
+    if (depth > FRAMES_MAX || from.kind.mode !== 8) return undefined;
     for (let frame = caller; frame; frame = frame.caller) {
       if (frame.entry === entry) return undefined;
     }
@@ -298,7 +302,8 @@ class Search {
 function pageWith(from: RegionPage, offset: number, reach: number): RegionPage | undefined {
   const distance = Math.floor(offset / PAGE_BYTES);
   if (distance === from.distance) return from;
-  if (Math.abs(distance) > DISTANCE_MAX) return undefined;
+  // Elsewhere, how addresses wrap depends on the code segment.
+  if (from.kind.mode !== 8 || Math.abs(distance) > DISTANCE_MAX) return undefined;
   return Math.abs(distance - from.distance) <= reach ? from.at(distance) : undefined;
 }
 
