@@ -13,7 +13,7 @@ import { EngineTarget } from './engine-target.ts';
 import type { SiliconResult, SiliconVector, VectorMode } from './format.ts';
 import { type Form, formsOf } from './forms.ts';
 import { type GeneratedVector, Generator } from './generate.ts';
-import { CODE_REGION } from './layout.ts';
+import { CODE_REGION, Selector } from './layout.ts';
 import { hostFeatures, runOnSilicon } from './runner.ts';
 
 /** Vectors in one run of the runner: what its results need of memory stays moderate. */
@@ -61,6 +61,9 @@ class CountingEngine implements Engine {
 const needsTrap = (row: Row): boolean =>
   /^(pushf|popf)$/.test(row.mnemonic) || row.operands.some(({ type }) => /^(sreg|ss)$/.test(type));
 
+const isString = (row: Row): boolean => /^(movs|cmps|stos|lods|scas|outs|xlat)$/.test(row.mnemonic);
+const CS = 1;
+
 const isInCode = (linear: bigint): boolean =>
   linear + 64n >= CODE_REGION.address && linear < CODE_REGION.address + BigInt(CODE_REGION.length);
 
@@ -76,15 +79,20 @@ function decoded({ code, mode }: SiliconVector): Instruction {
 function runsFreely({ form, vector }: GeneratedVector, silicon: SiliconResult): boolean {
   if (needsTrap(form.row)) return false;
   // Its operand is what fills the code pages.
-  if (form.memory && isInCode(operandLinear(vector, decoded(vector)))) return false;
+  const instruction = decoded(vector);
+  if (form.memory && isInCode(operandLinear(vector, instruction))) return false;
+  if (isString(form.row) && instruction.segment === CS && vector.mode === 16) return false;
   if (silicon.trap !== 1) return true;
   // What ends it then must be a HLT: in the pages of code, but not among the vector's own bytes.
-  const { rip, code } = vector;
-  const start = vector.mode === 16 ? 0n : CODE_REGION.address;
-  const offset = silicon.rip - start;
+  const offset = offsetInCode(silicon.rip, silicon.cs === Selector.code16);
   if (offset < 0n || offset >= BigInt(CODE_REGION.length)) return false;
-  return silicon.rip < rip || silicon.rip >= rip + BigInt(code.length);
+  const own = offsetInCode(vector.rip, vector.mode === 16);
+  return offset < own || offset >= own + BigInt(vector.code.length);
 }
+
+/** Where an instruction pointer is in the pages of code. */
+const offsetInCode = (rip: bigint, isBased: boolean): bigint =>
+  isBased ? rip : rip - CODE_REGION.address;
 
 /** The forms in `modes` that the host and our processor have. */
 export function sharedForms(modes: readonly VectorMode[]): Form[] {

@@ -5,7 +5,7 @@
 //
 // runs `vectors` (default 10) of each form of the mnemonics (regular expressions; default all), and
 // prints the mismatches by mnemonic, `shown` (default 3) of each in full. Exit status 1 if any.
-// What `execution` is `hot` or `always` runs compiled, 64-bit code only; default `interpreted`.
+// What `execution` is `hot` or `always` runs compiled; default `interpreted`.
 
 import { parseArgs } from 'node:util';
 import { checkForms, describeMismatch, EXECUTIONS, sharedForms } from './check-forms.ts';

@@ -22,12 +22,15 @@ describe.skipIf(siliconUnavailable() !== undefined)('the processor', () => {
   }
 
   for (const execution of ['hot', 'always'] as const) {
-    test(`agrees with the silicon when 64-bit code is compiled: ${execution}`, () => {
-      const forms = sharedForms([64]);
-      const { mismatches, count, regions } = checkForms(forms, 0, VECTORS_COMPILED, execution);
-      expect(mismatches.slice(0, SHOWN_MAX).map(describeMismatch)).toEqual([]);
-      // Those that fault at once, or were interpreted on the way to a fault, are not compiled.
-      expect(regions).toBeGreaterThan(0.5 * count);
-    });
+    test.each([64, 32, 16] as const)(
+      `agrees with the silicon when %i-bit code is compiled: ${execution}`,
+      (mode) => {
+        const forms = sharedForms([mode]);
+        const { mismatches, count, regions } = checkForms(forms, 0, VECTORS_COMPILED, execution);
+        expect(mismatches.slice(0, SHOWN_MAX).map(describeMismatch)).toEqual([]);
+        // Those that fault at once, or were interpreted on the way to a fault, are not compiled.
+        expect(regions).toBeGreaterThan(0.5 * count);
+      },
+    );
   }
 });
