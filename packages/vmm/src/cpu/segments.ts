@@ -172,13 +172,7 @@ const cacheOf = (cpu: I32, segment: I32): I32 =>
  * Stores the base in effect, which in 64-bit code is zero for ES, CS, SS and DS. The segment's cache
  * must be complete.
  */
-function storeBase(
-  f: FunctionBuilder,
-  modes: Modes,
-  cpu: I32,
-  segment: I32,
-  base: I64,
-): void {
+function storeBase(f: FunctionBuilder, modes: Modes, cpu: I32, segment: I32, base: I64): void {
   const at = f.let(i32.add(cpu, i32.shl(segment, c32(3))));
   const ignored = i32.and(i32.eq(i32.load(cpu, S.codeMode), c32(8)), i32.lt_u(segment, c32(4)));
   f.if(
