@@ -3,7 +3,7 @@
 //   npm run lockstep -- [--blocks N] [--seed S] [--seconds N]
 //
 // runs random programs (packages/vmm/test/lockstep) until they have executed N blocks, 1000000
-// unless given, or for that many seconds, each with the compiler off, on with a low limit of heat,
+// unless given, or for that many seconds, of 64-, 32- and 16-bit code, each with the compiler off, on with a low limit of heat,
 // and for every block at once. The compiler's runs must show what the interpreter's shows. At the
 // first difference it says how to see it again, and ends with status 1. The seed is printed.
 
@@ -19,6 +19,8 @@ import {
   runProgram,
 } from '../packages/vmm/test/lockstep/compare.ts';
 import { EndlessProgram, type LockstepRun } from '../packages/vmm/test/lockstep/machine.ts';
+import { runNarrowProgram } from '../packages/vmm/test/lockstep/narrow-compare.ts';
+import type { NarrowMode } from '../packages/vmm/test/lockstep/narrow-program.ts';
 import type { ProgramOptions } from '../packages/vmm/test/lockstep/program.ts';
 
 const BLOCKS = 1_000_000;
@@ -62,14 +64,20 @@ function readArguments(): Arguments {
 
 /** How a program is run: what its number makes of it. */
 interface Plan {
+  /** Undefined for 64-bit code. */
+  readonly narrow: NarrowMode | undefined;
   readonly options: ProgramOptions;
   readonly passes: number;
   /** Room for decoded code is scarce. */
   readonly isTight: boolean;
 }
 
-/** Every sixteenth program is a long one; every eighth has little room. */
+/**
+ * Every fourth program is 32-bit code, another fourth 16-bit code. Every sixteenth is a long one;
+ * every eighth has little room.
+ */
 function planOf(seed: number): Plan {
+  const narrow = seed % 4 === 1 ? 4 : seed % 4 === 2 ? 2 : undefined;
   const isLong = seed % 16 === 3;
   const options = {
     seed,
@@ -78,7 +86,7 @@ function planOf(seed: number): Plan {
     modifiesItself: seed % 3 !== 0,
     extras: seed % 5 !== 0,
   };
-  return { options, passes: isLong ? 6 : 10, isTight: seed % 8 === 5 };
+  return { narrow, options, passes: isLong ? 6 : 10, isTight: seed % 8 === 5 };
 }
 
 const HEAT_LIMIT = 4;
@@ -135,10 +143,15 @@ class Totals {
   }
 }
 
+const run = (contender: Contender, { narrow, options, passes }: Plan): LockstepRun =>
+  narrow === undefined
+    ? runProgram(contender, options, passes)
+    : runNarrowProgram(contender, options, narrow, passes);
+
 /** The interpreter's run; undefined of a program that has written itself into an endless loop. */
-function reference(options: ProgramOptions, passes: number): LockstepRun | undefined {
+function reference(plan: Plan): LockstepRun | undefined {
   try {
-    return runProgram(interpreter, options, passes);
+    return run(interpreter, plan);
   } catch (error) {
     if (error instanceof EndlessProgram) return undefined;
     throw error;
@@ -146,8 +159,9 @@ function reference(options: ProgramOptions, passes: number): LockstepRun | undef
 }
 
 /** Runs one program in all modes; false when they differ. */
-function check({ options, passes }: Plan, contenders: readonly Contender[], totals: Totals) {
-  const expected = reference(options, passes);
+function check(plan: Plan, contenders: readonly Contender[], totals: Totals) {
+  const { options } = plan;
+  const expected = reference(plan);
   if (expected === undefined) {
     totals.endless++;
     return true;
@@ -155,7 +169,7 @@ function check({ options, passes }: Plan, contenders: readonly Contender[], tota
   totals.addExpected(expected);
   const attempt = (contender: Contender): string | undefined => {
     try {
-      const actual = runProgram(contender, options, passes);
+      const actual = run(contender, plan);
       totals.addActual(actual);
       return differenceOf(expected, actual);
     } catch (error) {

@@ -1,6 +1,6 @@
-// The compiler against the interpreter: random programs of 64-bit code run on both, and must show
-// the same registers, flags, vectors and count of instructions at every fault and at the end of
-// every pass, and leave the same memory. The interpreter is held against processors elsewhere.
+// The compiler against the interpreter: random programs run on both, and must show the same
+// registers, flags, vectors and count of instructions at every fault and at the end of every pass,
+// and leave the same memory. The interpreter is held against processors elsewhere.
 // `npm run lockstep` is the same for long runs.
 //
 // Slices end at different instructions on the two; an interrupt comes at the end of each, and its
@@ -8,8 +8,16 @@
 
 import { describe, expect, test } from 'vitest';
 import type { SoftEngine } from '../src/vmm/soft-engine.ts';
-import { compareProgram, dropsOf, faultsOf, quietEngine, regionsOf } from './lockstep/compare.ts';
+import {
+  type Contender,
+  compareProgram,
+  dropsOf,
+  faultsOf,
+  quietEngine,
+  regionsOf,
+} from './lockstep/compare.ts';
 import type { LockstepRun } from './lockstep/machine.ts';
+import { compareNarrowProgram } from './lockstep/narrow-compare.ts';
 
 const interpreter = { name: 'off', engine: quietEngine('off') };
 
@@ -93,6 +101,41 @@ describe('compiled code does what the interpreter does', () => {
     const runs = compare(quietEngine('always', 80 << 10), programs);
     expect(sum(runs, ({ statistics }) => statistics.codeFlushes)).toBeGreaterThan(50);
     expect(sum(runs, dropsOf)).toBeGreaterThan(500);
+  });
+
+  describe.each([
+    [32, 4],
+    [16, 2],
+  ] as const)('in %i-bit code, with segments of all kinds,', (_, mode) => {
+    const compareNarrow = (contender: Contender, seeds: readonly number[]): LockstepRun[] =>
+      seeds.map((seed) => {
+        const flags = { modifiesItself: seed % 3 !== 0, extras: seed % 5 !== 0 };
+        const options = { seed, blocks: 6 + (seed % 40), fuel: 80, ...flags };
+        const { actual, difference } = compareNarrowProgram(
+          interpreter,
+          contender,
+          options,
+          mode,
+          12,
+        );
+        expect(difference, `program ${seed}`).toBeUndefined();
+        return actual;
+      });
+
+    test('when every block is compiled at once', () => {
+      const contender = { name: 'compiler', engine: quietEngine('always') };
+      const runs = compareNarrow(contender, range(10_000, 16));
+      expect(sum(runs, regionsOf)).toBeGreaterThan(300);
+      expect(sum(runs, faultsOf)).toBeGreaterThan(200);
+      expect(sum(runs, ({ statistics }) => statistics.compiled)).toBeGreaterThan(10_000);
+    });
+
+    test('when regions have several blocks, compiled between passes', () => {
+      const contender = { name: 'compiler', engine: quietEngine('on'), heatLimit: 4 };
+      const runs = compareNarrow(contender, range(11_000, 30));
+      expect(sum(runs, regionsOf)).toBeGreaterThan(200);
+      expect(sum(runs, faultsOf)).toBeGreaterThan(500);
+    });
   });
 
   // Such a block names a record and a code page that other code has got by then, and the place in
