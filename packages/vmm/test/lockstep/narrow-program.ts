@@ -114,7 +114,9 @@ class NarrowBuilder {
       mode === 4 ? { ...segment, rights: segment.rights | 0x4000 } : segment,
     );
     this.codeSegment = this.random.pick(mode === 4 ? [all[0], ...all] : all.slice(1));
-    this.stackNumber = mode === 4 ? this.random.below(3) : this.random.between(1, 3);
+    // Flat segments, which are compiled differently, are what 32-bit code mostly has.
+    const isFlat = mode === 4 && this.random.percent(60);
+    this.stackNumber = isFlat ? 0 : this.random.between(1, mode === 4 ? 2 : 3);
   }
 
   build(): NarrowProgram {
@@ -232,7 +234,7 @@ class NarrowBuilder {
     const { random } = this;
     const many = this.mode === 4 ? at.DATA_SEGMENTS.length : at.DATA_SEGMENTS.length - 1;
     const first = this.mode === 4 ? 0 : 1;
-    const n = random.percent(this.mode === 4 ? 45 : 0) ? 0 : first + random.below(many);
+    const n = random.percent(this.mode === 4 ? 60 : 0) ? 0 : first + random.below(many);
     this.load(0, at.SELECTOR.data + 8 * n);
     const how = random.below(3);
     if (how === 0)
@@ -421,11 +423,11 @@ class NarrowBuilder {
     if (choice < 65) return { ...none, bases: [5], disps, ...segment };
     if (choice < 75) return { ...none, bases: [3], disps: [0x7f8 + random.between(-8, 8)] };
     if (choice < 78) return { ...none, bases: [3], disps: [0x800 + random.between(-8, 0xff8)] };
-    if (choice < 82) return { ...none, bases: [3], disps: [-0x800 + random.between(-8, 16)] };
-    if (choice < 85) return { ...none, bases: [-1], disps: [random.between(-9, 9)] };
+    if (choice < 81) return { ...none, bases: [3], disps: [-0x800 + random.between(-8, 16)] };
+    if (choice < 89) return { ...none, bases: [-1], disps: [-random.pick([1, 1, 2, 3, 4, 7, 0])] };
     const addrSize = this.mode === 2 ? 4 : 2;
-    if (choice < 91) return { ...none, bases: [3], disps, addrSize };
-    if (choice < 95) return { bases: [3], indexes: [6, 7], disps };
+    if (choice < 93) return { ...none, bases: [3], disps, addrSize };
+    if (choice < 96) return { bases: [3], indexes: [6, 7], disps };
     return {};
   }
 }
