@@ -206,9 +206,9 @@ class NarrowBuilder {
   }
 
   private prologue(): void {
-    this.segments();
     this.load(4, at.STACK + 0x1800 - at.STACK_SEGMENTS[this.stackNumber].base);
     this.load(5, at.STACK + 0x1400 - at.STACK_SEGMENTS[this.stackNumber].base);
+    this.segments();
     this.onControl(at.FUEL, 0, 0xc7);
     this.word(this.options.fuel);
     this.emit(0xfc, 0xdb, 0xe3); // cld; fninit
