@@ -169,8 +169,8 @@ const cacheOf = (cpu: I32, segment: I32): I32 =>
   i32.add(i32.add(cpu, c32(S.segment)), i32.shl(segment, c32(4)));
 
 /**
- * Stores the base in effect, which in 64-bit code is zero for ES, CS, SS and DS. The segment's cache
- * must be complete.
+ * Stores the base in effect, which in 64-bit code is zero for ES, CS, SS and DS. The segment's
+ * cache must be complete.
  */
 function storeBase(f: FunctionBuilder, modes: Modes, cpu: I32, segment: I32, base: I64): void {
   const at = f.let(i32.add(cpu, i32.shl(segment, c32(3))));

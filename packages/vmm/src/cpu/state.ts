@@ -227,9 +227,9 @@ export const S = {
   /** i32: instructions that compiled code has retired in this slice. */
   compiled: 0xcfc,
   /**
-   * i32: counts changes of decoded code and of the mapping of memory, and outside 64-bit code those
-   * of the base and end of CS, by fours; bit 0 is set in user mode, bit 1 outside 64-bit code. Where
-   * it has not changed, an address leads to the same code.
+   * i32: counts changes of decoded code and of the mapping of memory, and outside 64-bit code
+   * those of the base and end of CS, by fours; bit 0 is set in user mode, bit 1 outside 64-bit
+   * code. Where it has not changed, an address leads to the same code.
    */
   epoch: 0xcec,
   /**

@@ -1,6 +1,6 @@
 // The memory of a lockstep guest of 16- or 32-bit code, in protected mode at privilege 3 with
-// 32-bit paging. Linear is physical. Exceptions and interrupts come in at privilege 0, on a stack of
-// their own.
+// 32-bit paging. Linear is physical. Exceptions and interrupts come in at privilege 0, on a stack
+// of their own.
 
 export const PAGE = 0x1000;
 export const MEMORY_BYTES = 0x80000;
