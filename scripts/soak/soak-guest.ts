@@ -3,10 +3,11 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { VmmError } from '../../packages/vmm/src/base/errors.ts';
-import { type CpioEntry, cpioArchive } from '../../packages/vmm/src/machine/boot/cpio.ts';
+import { cpioArchive } from '../../packages/vmm/src/machine/boot/cpio.ts';
+import { Archive } from '../archive.ts';
 import { fetchPackage, updateFile } from '../debian.ts';
 import { type Guest, md5, pattern, prepareGuest } from '../guest.ts';
 import { root } from '../root.ts';
@@ -108,7 +109,7 @@ function addLoads(archive: Archive, disk: Uint8Array, withGcc: boolean): void {
   }
   // In the place of the user's session, which scripts/guest/inittab starts.
   archive.addFile('etc/session', source('session.sh'), 0o755);
-  if (withGcc) archive.addGcc();
+  if (withGcc) linkGcc(archive);
   // What the loads "find" and "sums" compare the guest with.
   const files = archive.files().filter(([path]) => /^(usr|soak)\//.test(path));
   const list = files.map(([path]) => `/${path}\n`);
@@ -127,62 +128,18 @@ function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** The members of an archive in the making; directories come by themselves. */
-class Archive {
-  readonly #entries = new Map<string, CpioEntry>();
-
-  addFile(path: string, data: Uint8Array, mode = 0o644): void {
-    this.#add({ kind: 'file', path, mode, data });
+/** The names by which gcc and its parts find each other; other packages would bring them. */
+function linkGcc(archive: Archive): void {
+  for (const [path] of archive.files()) {
+    const name = new RegExp(`^usr/bin/${TRIPLE}-(gcc|as)(-\\d+)?$`).exec(path)?.[1];
+    if (name !== undefined) archive.addLink(`usr/bin/${name}`, basename(path));
+    const libgcc = /^(usr\/lib\/gcc\/.*)\/libgcc\.a$/.exec(path)?.[1];
+    if (libgcc === undefined) continue;
+    archive.addLink(`${libgcc}/libgcc_s.so.1`, `/lib/${TRIPLE}/libgcc_s.so.1`);
+    archive.addFile(
+      `${libgcc}/libgcc_s.so`,
+      new TextEncoder().encode('GROUP ( libgcc_s.so.1 -lgcc )\n'),
+    );
   }
-
-  /** All that is in `folder`, as it is there. */
-  addTree(folder: string, below = ''): void {
-    for (const name of readdirSync(join(folder, below)).sort()) {
-      const path = below === '' ? name : `${below}/${name}`;
-      const full = join(folder, path);
-      const stats = lstatSync(full);
-      if (stats.isSymbolicLink()) this.#add({ kind: 'symlink', path, target: readlinkSync(full) });
-      else if (stats.isDirectory()) this.addTree(folder, path);
-      else this.addFile(path, readFileSync(full), stats.mode & 0o777);
-    }
-  }
-
-  /** The names by which gcc and its parts find each other; other packages would bring them. */
-  addGcc(): void {
-    const link = (path: string, target: string): void =>
-      this.#add({ kind: 'symlink', path, target });
-    for (const [path] of this.files()) {
-      const name = new RegExp(`^usr/bin/${TRIPLE}-(gcc|as)(-\\d+)?$`).exec(path)?.[1];
-      if (name !== undefined) link(`usr/bin/${name}`, basename(path));
-      const libgcc = /^(usr\/lib\/gcc\/.*)\/libgcc\.a$/.exec(path)?.[1];
-      if (libgcc === undefined) continue;
-      link(`${libgcc}/libgcc_s.so.1`, `/lib/${TRIPLE}/libgcc_s.so.1`);
-      this.addFile(
-        `${libgcc}/libgcc_s.so`,
-        new TextEncoder().encode('GROUP ( libgcc_s.so.1 -lgcc )\n'),
-      );
-    }
-    link('usr/bin/ld', `${TRIPLE}-ld.bfd`);
-  }
-
-  /** The regular files by path. */
-  files(): [string, Uint8Array][] {
-    const files: [string, Uint8Array][] = [];
-    for (const entry of this.#entries.values()) {
-      if (entry.kind === 'file') files.push([entry.path, entry.data]);
-    }
-    return files;
-  }
-
-  entries(): CpioEntry[] {
-    return [...this.#entries.values()];
-  }
-
-  #add(entry: CpioEntry): void {
-    const parent = dirname(entry.path);
-    if (parent !== '.' && !this.#entries.has(parent)) {
-      this.#add({ kind: 'directory', path: parent, mode: 0o755 });
-    }
-    this.#entries.set(entry.path, entry);
-  }
+  archive.addLink('usr/bin/ld', `${TRIPLE}-ld.bfd`);
 }

@@ -1,0 +1,73 @@
+// The guest of disk-guest.ts under `vmctl run`, with disks and a job.
+
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { VmmError } from '../../packages/vmm/src/base/errors.ts';
+import { COMMAND_LINE, type Guest } from '../guest.ts';
+import { startVmctl } from '../vmctl-process.ts';
+
+/** A job that takes longer has hung. */
+const JOB_SECONDS_MAX = 300;
+
+/** A machine at work. */
+export class DiskMachine {
+  readonly #child: ChildProcess;
+  readonly #closed: Promise<unknown>;
+  #text = '';
+  #look: () => void = () => {};
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    this.#closed = once(child, 'close').finally(() => this.#look());
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      this.#text += text;
+      this.#look();
+    });
+  }
+
+  /** Waits until the console has shown this; false when it does not within `timeoutMs`. */
+  sees(pattern: RegExp, timeoutMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), timeoutMs);
+      const end = (seen: boolean): void => {
+        clearTimeout(timer);
+        this.#look = () => {};
+        resolve(seen);
+      };
+      this.#look = () => {
+        const ended = this.#child.exitCode !== null || this.#child.signalCode !== null;
+        if (pattern.test(this.#text)) end(true);
+        else if (ended) end(false);
+      };
+      this.#look();
+    });
+  }
+
+  /** Ends the process, which learns nothing of it; all that the console has shown. */
+  async kill(): Promise<string> {
+    this.#child.kill('SIGKILL');
+    await this.#closed;
+    return this.#text;
+  }
+
+  /** Waits until the guest has switched the machine off; all that the console has shown. */
+  async end(): Promise<string> {
+    await this.#closed;
+    if (this.#child.exitCode === 0) return this.#text;
+    throw new VmmError('EIO', `vmctl ended with status ${this.#child.exitCode}:\n${this.#text}`);
+  }
+}
+
+/** Starts the guest with disks and the words of a job on its command line. */
+export function startDiskGuest(guest: Guest, disks: readonly string[], job: string): DiskMachine {
+  const [first, ...others] = disks;
+  const options = ['--no-reboot', '-t', String(JOB_SECONDS_MAX)];
+  const words = [...others.flatMap((path) => ['-d', path]), ...options];
+  const line = `${COMMAND_LINE} quiet panic=-1 ${job}`;
+  return new DiskMachine(startVmctl(guest, first!, line, words, ['ignore', 'pipe', 'inherit']));
+}
+
+/** Runs the guest until its job is done; all that its console has shown. */
+export function runDiskGuest(guest: Guest, disks: readonly string[], job: string): Promise<string> {
+  return startDiskGuest(guest, disks, job).end();
+}
