@@ -1,134 +1,127 @@
-// `node scripts/run.mjs scripts/bench-disk.ts [rounds]`: how fast disks are by their interface, raw
-// and qcow2, without a guest. Both are measured in turn, in short pieces, and the best of each
-// counts: what else the machine does falls on both.
+// `npm run bench:disk [-- rounds]`: how fast a guest's disk is, ours and that of QEMU's TCG, raw and
+// qcow2. Debian's fio runs the same jobs (disk/guest/speed.fio) in the same guest under each of the
+// four in turn; per round, ours is divided by the others of that round. The images are full, and in
+// memory (/dev/shm, or the page cache): what is measured is the way from the guest to the host's kernel.
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { createReadStream, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createQcow2, type Disk } from 'vmm';
-import { HostFile, openDisk } from 'vmm-node';
+import { VmmError } from '../packages/vmm/src/base/errors.ts';
+import { memoryFolder, qemuImg } from '../packages/vmm/test/block/qemu-img.ts';
+import { prepareContender, startQemu, versionOf } from './bench/contenders.ts';
+import { prepareDiskGuest } from './disk/disk-guest.ts';
+import { diskCommandLine, endOfJob, startDiskGuest } from './disk/disk-machine.ts';
+import { type FioJob, parseFio } from './disk/fio-output.ts';
+import { type Guest, pattern } from './guest.ts';
 
-const MB = 1 << 20;
-const DISK_BYTES = 128 * MB;
-const PAGE_BYTES = 4096;
-const QUEUE = 16;
+const USAGE = 'usage: npm run bench:disk [-- rounds]';
+const ROUNDS_DEFAULT = 5;
+const DISK_MB = 256;
+const JOB = 'job=fio file=speed.fio';
 
-/** Memory as a guest's is: shared with other threads. */
-function buffer(bytes: number): Uint8Array {
-  return new Uint8Array(new SharedArrayBuffer(bytes)).fill(0x5a);
+/** Who is measured: a program, and the format of the disk it has. */
+const CONTENDERS = ['ours raw', 'ours qcow2', 'qemu raw', 'qemu qcow2'] as const;
+type Contender = (typeof CONTENDERS)[number];
+type Result = Readonly<Record<Contender, readonly FioJob[]>>;
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/** The whole file through the page cache. */
+async function readAll(path: string): Promise<void> {
+  for await (const _ of createReadStream(path));
 }
 
-/** A linear congruential sequence of page offsets: Numerical Recipes, 7.1. */
-function pageOffsets(count: number): number[] {
-  const pages = DISK_BYTES / PAGE_BYTES;
-  let state = 7;
-  return Array.from({ length: count }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return ((state >>> 8) % pages) * PAGE_BYTES;
-  });
+async function measure(guest: Guest, contender: Contender, disk: string): Promise<FioJob[]> {
+  await readAll(disk);
+  const format = contender.endsWith('qcow2') ? 'qcow2' : 'raw';
+  const text = contender.startsWith('ours')
+    ? await startDiskGuest(guest, [disk], JOB).end()
+    : await endOfJob(
+        startQemu(await oneInitrd(guest, disk), diskCommandLine(JOB), 'inherit', format),
+      );
+  const jobs = parseFio(text);
+  if (jobs.length > 0 && jobs.every(({ error }) => error === 0)) return jobs;
+  throw new VmmError('EIO', `fio failed under ${contender}:\n${text}`);
 }
 
-interface Measure {
-  readonly name: string;
-  readonly unit: 'MB/s' | '1/s';
-  readonly amount: number;
-  run(disk: Disk): Promise<void>;
+/** QEMU takes one initrd: both in one file, beside the disk. */
+async function oneInitrd(guest: Guest, disk: string): Promise<Guest> {
+  const initrd = `${disk}.initrd`;
+  const parts: Buffer[] = [];
+  for (const path of guest.initrd.split(',')) {
+    for await (const chunk of createReadStream(path)) parts.push(chunk as Buffer);
+    // Each archive begins at a multiple of four.
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    parts.push(Buffer.alloc(-length & 3));
+  }
+  writeFileSync(initrd, Buffer.concat(parts));
+  return { ...guest, initrd, disk };
 }
 
-function sequential(name: string, what: 'read' | 'write', bytes: number): Measure {
-  const data = buffer(bytes);
-  return {
-    name,
-    unit: 'MB/s',
-    amount: DISK_BYTES / MB,
-    async run(disk) {
-      for (let at = 0; at < DISK_BYTES; at += bytes) await disk[what](at, [data]);
-    },
-  };
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-function random(name: string, what: 'read' | 'write', queue: number): Measure {
-  const buffers = Array.from({ length: queue }, () => buffer(PAGE_BYTES));
-  const offsets = pageOffsets(4000);
-  const each = async (disk: Disk, data: Uint8Array, first: number): Promise<void> => {
-    for (let at = first; at < offsets.length; at += queue) await disk[what](offsets[at]!, [data]);
-  };
-  return {
-    name,
-    unit: '1/s',
-    amount: offsets.length,
-    async run(disk) {
-      await Promise.all(buffers.map((data, first) => each(disk, data, first)));
-    },
-  };
+/** One line for each job: medians of the rates, and of the rounds' ratios. */
+function table(results: readonly Result[]): string {
+  const names = results[0]!['ours raw'].map(({ name }) => name);
+  const ratios: readonly (readonly [string, Contender, Contender])[] = [
+    ['raw/qemu', 'ours raw', 'qemu raw'],
+    ['qcow2/qemu', 'ours qcow2', 'qemu qcow2'],
+    ['qcow2/raw', 'ours qcow2', 'ours raw'],
+  ];
+  const head = [...CONTENDERS, ...ratios.map(([title]) => title)].map((it) => it.padStart(11));
+  const lines = [`${''.padEnd(25)}${head.join('')}`];
+  for (const [index, name] of names.entries()) {
+    const rate = (result: Result, contender: Contender): number => result[contender][index]!.rate;
+    const rates = CONTENDERS.map((it) => median(results.map((result) => rate(result, it))));
+    const shares = ratios.map(([, a, b]) => median(results.map((it) => rate(it, a) / rate(it, b))));
+    const cells = [...rates.map((it) => it.toFixed(0)), ...shares.map((it) => it.toFixed(2))];
+    const { unit } = results[0]!['ours raw'][index]!;
+    lines.push(`${name.padEnd(20)}${unit.padEnd(5)}${cells.map((it) => it.padStart(11)).join('')}`);
+  }
+  return `${lines.join('\n')}\n`;
 }
 
-const MEASURES: readonly Measure[] = [
-  sequential('write, 1 MB', 'write', MB),
-  sequential('read, 1 MB', 'read', MB),
-  sequential('read, 64 KB', 'read', 64 << 10),
-  random('read, random 4 KB, one at a time', 'read', 1),
-  random(`read, random 4 KB, ${QUEUE} at once`, 'read', QUEUE),
-  random(`write, random 4 KB, ${QUEUE} at once`, 'write', QUEUE),
-];
-
-async function newDisk(path: string, format: 'raw' | 'qcow2'): Promise<Disk> {
-  const file = new HostFile(path, await open(path, 'wx+'), false);
-  if (format === 'raw') await file.setSize(DISK_BYTES);
-  else await createQcow2(file, DISK_BYTES);
-  await file.close();
-  return openDisk({ path, format }, false);
-}
-
-/** Milliseconds that `task` takes. */
-async function time(task: () => Promise<void>): Promise<number> {
-  const start = performance.now();
-  await task();
-  return performance.now() - start;
-}
-
-function report(name: string, unit: string, amount: number, ms: readonly number[]): void {
-  const [raw, qcow2] = ms.map((best) => (amount / best) * 1000) as [number, number];
-  const figures = [raw, qcow2].map((figure) => `${figure.toFixed(0).padStart(8)}`).join('');
-  process.stdout.write(
-    `${name.padEnd(34)} ${unit.padEnd(5)}${figures}  ${(qcow2 / raw).toFixed(2)}\n`,
-  );
-}
-
-async function main(rounds: number): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'bench-disk-'));
-  process.stdout.write(`${''.padEnd(40)}     raw   qcow2  ratio\n`);
+async function main([word, ...others]: readonly string[]): Promise<void> {
+  const rounds = Number(word ?? ROUNDS_DEFAULT);
+  if (!Number.isInteger(rounds) || rounds < 1 || others.length > 0) {
+    throw new VmmError('EINVAL', USAGE);
+  }
+  const tell = (text: string): void => say(`${text} ...`);
+  prepareContender('qemu', tell);
+  const guest = prepareDiskGuest(tell);
+  const folder = memoryFolder();
   try {
-    const first = [Infinity, Infinity];
-    for (let round = 0; round < Math.min(rounds, 5); round++) {
-      for (const [index, format] of (['raw', 'qcow2'] as const).entries()) {
-        const disk = await newDisk(join(folder, `first${round}.${format}`), format);
-        const ms = await time(() => MEASURES[0]!.run(disk));
-        first[index] = Math.min(first[index]!, ms);
-        await disk.close();
-        rmSync(join(folder, `first${round}.${format}`));
+    const raw = join(folder, 'disk.raw');
+    const qcow2 = join(folder, 'disk.qcow2');
+    writeFileSync(raw, pattern(DISK_MB << 20, 5));
+    qemuImg('convert', '-O', 'qcow2', raw, qcow2);
+    const results: Result[] = [];
+    for (let round = 1; round <= rounds; round++) {
+      // Who comes first changes, so that nobody always follows the same one.
+      const turn = [...CONTENDERS.slice(round % 4), ...CONTENDERS.slice(0, round % 4)];
+      const result = {} as Record<Contender, FioJob[]>;
+      for (const contender of turn) {
+        const disk = contender.endsWith('qcow2') ? qcow2 : raw;
+        result[contender] = await measure(guest, contender, disk);
+        const rates = result[contender].map(({ rate, unit }) => `${rate.toFixed(0)} ${unit}`);
+        say(`round ${round}: ${contender}: ${rates.join(', ')}`);
       }
+      results.push(result);
     }
-    report('first write, 1 MB', 'MB/s', DISK_BYTES / MB, first);
-    const disks = [
-      await newDisk(join(folder, 'disk.raw'), 'raw'),
-      await newDisk(join(folder, 'disk.qcow2'), 'qcow2'),
-    ];
-    for (const disk of disks) await MEASURES[0]!.run(disk);
-    for (const measure of MEASURES) {
-      const best = [Infinity, Infinity];
-      for (let round = 0; round < rounds; round++) {
-        for (const [index, disk] of disks.entries()) {
-          best[index] = Math.min(best[index]!, await time(() => measure.run(disk)));
-        }
-      }
-      report(measure.name, measure.unit, measure.amount, best);
-    }
-    for (const disk of disks) await disk.close();
+    process.stdout.write(`${versionOf('qemu')}, Node ${process.version}; rounds: ${rounds}\n`);
+    process.stdout.write(table(results));
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-await main(Number(process.argv[2] ?? 20));
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof Error) || error.name !== 'VmmError') throw error;
+  say(error.message);
+  process.exitCode = 1;
+}

@@ -42,6 +42,8 @@ const ANEW_PERCENT = 30;
 interface Kind {
   readonly name: string;
   readonly format: 'raw' | 'qcow2';
+  /** Version 2 of qcow2 cannot say that an image was not closed in order. */
+  readonly keepsLeaks?: boolean;
   /** Makes the image at `path`, over `base` if it wants one. */
   make(path: string, base: string): void;
 }
@@ -70,6 +72,7 @@ const KINDS: readonly Kind[] = [
   {
     name: 'qcow2 of version 2, clusters of 512 bytes, over a raw image',
     format: 'qcow2',
+    keepsLeaks: true,
     make: (path, base) => qcow2(path, 'compat=0.10,cluster_size=512', base, 'raw'),
   },
 ];
@@ -163,7 +166,8 @@ async function crash(guest: Guest, images: readonly Image[], random: Random): Pr
     if (random.percent(ANEW_PERCENT)) image.renew();
   }
   const flushes = flushed.flat().reduce((all, count) => all + count, 0);
-  return `killed after ${delay} ms: ${flushes} operations, ${sectors} sectors flushed, ${leaks} leaks`;
+  const found = `${sectors} sectors of ${flushes} operations as flushed, ${leaks} leaks`;
+  return `killed after ${delay} ms: ${found}`;
 }
 
 /** What comes next to write to the image finds what the kill left, and leaves nothing of it. */
@@ -171,7 +175,10 @@ async function reopen(image: Image): Promise<void> {
   const { kind, path } = image;
   const disk = await openDisk({ path, format: kind.format }, false);
   await disk.close();
-  image.check('after it was opened again');
+  const leaks = image.check('after it was opened again');
+  if (leaks > 0 && kind.keepsLeaks !== true) {
+    throw new VmmError('EIO', `${kind.name}: ${leaks} leaks after it was opened again`);
+  }
   if (Buffer.compare(image.read(), image.content) === 0) return;
   throw new VmmError('EIO', `${kind.name}: opening it again has changed its content`);
 }

@@ -84,14 +84,18 @@ function startEngine(
   return startVmctl(guest, guest.disk, commandLine, options, ['ignore', 'pipe', 'pipe'], { node });
 }
 
-/** A machine as near to ours as QEMU's `pc` comes: its model Nehalem is x86-64-v2. */
+/**
+ * A machine as near to ours as QEMU's `pc` comes: its model Nehalem is x86-64-v2. The guest's disk
+ * has the format `format`.
+ */
 export function startQemu(
   guest: Guest,
   commandLine: string,
   stderr: 'pipe' | 'inherit',
+  format: 'raw' | 'qcow2' = 'raw',
 ): ChildProcess {
   const machine = '-accel tcg -machine pc -cpu Nehalem -display none -nodefaults -serial stdio';
-  const disk = `file=${guest.disk},format=raw,if=none,id=disk`;
+  const disk = `file=${guest.disk},format=${format},if=none,id=disk`;
   const devices = '-device virtio-blk-pci,drive=disk -device virtio-rng-pci';
   return spawn(
     QEMU,

@@ -18,7 +18,7 @@ const UNFLUSHED_MAX = 24;
  */
 const AHEAD_MAX = 3000;
 
-/** What a sector may hold: a word throughout, what it held before, or, after a discard, anything. */
+/** What a sector may hold: a word throughout, what was there before, or anything: a discard. */
 type Content = number | 'before' | 'anything';
 
 interface Operation {

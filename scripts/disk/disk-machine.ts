@@ -54,7 +54,10 @@ export class DiskMachine {
   async end(): Promise<string> {
     await this.#closed;
     if (this.#child.exitCode === 0) return this.#text;
-    throw new VmmError('EIO', `vmctl ended with status ${this.#child.exitCode}:\n${this.#text}`);
+    throw new VmmError(
+      'EIO',
+      `the machine ended with status ${this.#child.exitCode}:\n${this.#text}`,
+    );
   }
 }
 
@@ -63,8 +66,23 @@ export function startDiskGuest(guest: Guest, disks: readonly string[], job: stri
   const [first, ...others] = disks;
   const options = ['--no-reboot', '-t', String(JOB_SECONDS_MAX)];
   const words = [...others.flatMap((path) => ['-d', path]), ...options];
-  const line = `${COMMAND_LINE} quiet panic=-1 ${job}`;
+  const line = diskCommandLine(job);
   return new DiskMachine(startVmctl(guest, first!, line, words, ['ignore', 'pipe', 'inherit']));
+}
+
+/** The kernel's command line for a job. */
+export function diskCommandLine(job: string): string {
+  return `${COMMAND_LINE} quiet panic=-1 ${job}`;
+}
+
+/**
+ * Waits for a job on a machine that the guest cannot switch off, and ends that; what its console
+ * has shown.
+ */
+export async function endOfJob(child: ChildProcess): Promise<string> {
+  const machine = new DiskMachine(child);
+  await machine.sees(/^disk: done/m, JOB_SECONDS_MAX * 1000);
+  return machine.kill();
 }
 
 /** Runs the guest until its job is done; all that its console has shown. */

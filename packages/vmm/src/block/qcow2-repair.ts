@@ -1,14 +1,14 @@
-// Putting a qcow2 image in order whose last writer did not end in order (the dirty bit): it counted
-// on "lazy refcounts", so that the refcounts on disk may be anything. They are counted anew from
-// what refers to clusters: the tables themselves, the active state, the snapshots. Until all is
-// stable the dirty bit stays, and a crash means only to begin again.
+// Putting a qcow2 image in order whose last writer did not close it (the dirty bit). We leave leaks
+// at worst; another may have counted on "lazy refcounts", so that those on disk may be anything.
+// They are counted anew from what refers to clusters: the tables themselves, the active state, the
+// snapshots. Until all is stable the dirty bit stays, and a crash means only to begin again.
 //
 // What refers to places outside the file, or to tables as if they were data, is beyond this and
 // refused: qemu-img can decide there what to give up.
 
 import type { BlockFile } from './block-file.ts';
 import { ENTRY_BYTES, l1Offset, readMapping } from './qcow2-entry.ts';
-import { AT_INCOMPATIBLE, INCOMPAT_DIRTY, type Qcow2Header, refusal } from './qcow2-header.ts';
+import { type Qcow2Header, refusal } from './qcow2-header.ts';
 import type { Refcounts } from './qcow2-refcounts.ts';
 import { readSnapshots } from './qcow2-snapshots.ts';
 import type { Qcow2Tables } from './qcow2-tables.ts';
@@ -95,7 +95,6 @@ export async function repair(tables: Qcow2Tables): Promise<void> {
   await writeCounts(tables, refcounts, references);
   await markEntries(tables, references);
   await tables.close();
-  await tables.writeHeaderField(AT_INCOMPATIBLE, header.incompatible & ~INCOMPAT_DIRTY);
 }
 
 /** Tables are referred to once; L2 tables more often, by snapshots. */

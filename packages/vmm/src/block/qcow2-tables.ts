@@ -11,12 +11,23 @@
 // Clusters that the guest has given up are referred to on disk until 3. They count as used until
 // then, so that nobody writes to them. Their lower refcounts are a part of the next commit's first
 // step: a crash may leak clusters, and never does worse.
+//
+// Before the first of these steps the header gets its dirty bit, which says that refcounts are not
+// to be trusted, and close() takes it away again. So whoever opens the image for writing after a
+// crash, we or QEMU, counts references anew (qcow2-repair.ts) and has the leaks back. Version 2 of
+// the format has no such bit: its leaks stay until somebody runs qemu-img check -r leaks.
 
 import { VmmError } from '../base/errors.ts';
 import type { BlockFile } from './block-file.ts';
 import { allEnded } from './parts.ts';
 import { COPIED, ENTRY_BYTES, l1Offset, writeEntry } from './qcow2-entry.ts';
-import { HEADER_BYTES_MAX, type Qcow2Header, refusal } from './qcow2-header.ts';
+import {
+  AT_INCOMPATIBLE,
+  HEADER_BYTES_MAX,
+  INCOMPAT_DIRTY,
+  type Qcow2Header,
+  refusal,
+} from './qcow2-header.ts';
 import { type ClusterRun, type NewRun, Refcounts } from './qcow2-refcounts.ts';
 import { type Table, TableCache } from './table-cache.ts';
 
@@ -44,6 +55,8 @@ export class Qcow2Tables {
   private readonly changedL1Sectors = new Set<number>();
   private readonly releases: ClusterRun[] = [];
   private readonly headerBytes: Uint8Array;
+  /** True while the header on disk has the dirty bit. */
+  private isMarked: boolean;
   /** Why nothing more can be written: stable storage is in an unknown state. */
   private failure: unknown;
 
@@ -62,6 +75,7 @@ export class Qcow2Tables {
     this.l1 = new DataView(l1Bytes.buffer);
     this.headerBytes = headerBytes;
     this.refcounts = refcounts;
+    this.isMarked = (header.incompatible & INCOMPAT_DIRTY) !== 0n;
     this.l2Cache = new TableCache(file, this.clusterBytes, CACHE_BYTES / this.clusterBytes);
   }
 
@@ -172,6 +186,7 @@ export class Qcow2Tables {
   async commit(): Promise<void> {
     this.refuseIfFailed();
     const refcounts = this.writableRefcounts;
+    if (refcounts.isDirty) await this.mark(true);
     const fresh = this.l2Cache.dirty.filter((table) => this.newTables.has(table));
     await allEnded([refcounts.writeBlocks(), ...fresh.map((table) => this.l2Cache.write(table))]);
     await this.flush();
@@ -188,10 +203,11 @@ export class Qcow2Tables {
     for (const run of this.releases.splice(0)) await this.free(run);
   }
 
-  /** Commits, and writes down what became free by that. */
+  /** Commits, writes down what became free by that, and says that all is in order. */
   async close(): Promise<void> {
     await this.commit();
     if (this.writableRefcounts.isDirty) await this.commit();
+    await this.mark(false);
   }
 
   /** Changes 8 bytes of the header, and makes that stable. Everything before must be. */
@@ -210,6 +226,14 @@ export class Qcow2Tables {
     view.setUint32(index * ENTRY_BYTES, marked);
     if (table !== undefined) this.l2Cache.touch(table, index * ENTRY_BYTES, ENTRY_BYTES);
     else this.changedL1Sectors.add(Math.floor((index * ENTRY_BYTES) / SECTOR));
+  }
+
+  /** Sets or clears the dirty bit on disk. */
+  private async mark(isDirty: boolean): Promise<void> {
+    if (this.header.version < 3 || isDirty === this.isMarked) return;
+    const others = this.header.incompatible & ~INCOMPAT_DIRTY;
+    await this.writeHeaderField(AT_INCOMPATIBLE, isDirty ? others | INCOMPAT_DIRTY : others);
+    this.isMarked = isDirty;
   }
 
   private get writableRefcounts(): Refcounts {
