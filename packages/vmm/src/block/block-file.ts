@@ -17,6 +17,13 @@ export interface BlockFile {
   read(offset: number, into: Uint8Array[]): Promise<void>;
   /** Writes the parts, one after the other, at byte `offset`, and enlarges the store for it. */
   write(offset: number, from: Uint8Array[]): Promise<void>;
+  /**
+   * Reads as {@link read} does, but at once, unless that could take long: false then, and the parts
+   * may hold anything. Absent: it always could.
+   */
+  readNow?(offset: number, into: Uint8Array[]): boolean;
+  /** Writes at once, unless that could take long: false then, and any part may be written. */
+  writeNow?(offset: number, from: Uint8Array[]): boolean;
   /** Resolves when every write that resolved earlier is on stable storage. */
   flush(): Promise<void>;
   /** Cuts the store off at, or extends it with zeroes to, this many bytes. */

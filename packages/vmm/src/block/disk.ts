@@ -22,6 +22,13 @@ export interface Disk {
   read(offset: number, into: Uint8Array[]): Promise<void>;
   /** Writes the parts of `from`, one after the other, at byte `offset`. */
   write(offset: number, from: Uint8Array[]): Promise<void>;
+  /**
+   * Reads at once and returns true, or returns false when that could take long; the parts may hold
+   * anything then. What goes wrong is thrown. Absent: it always could.
+   */
+  readNow?(offset: number, into: Uint8Array[]): boolean;
+  /** Writes at once and returns true, or false when that could take long: any part, then. */
+  writeNow?(offset: number, from: Uint8Array[]): boolean;
   /** Resolves when every write that resolved earlier is on stable storage. */
   flush(): Promise<void>;
   /** Says that the range is not needed any more: it may be given back and reads anything after. */

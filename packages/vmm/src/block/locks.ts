@@ -45,6 +45,14 @@ export class RangeLocks {
     });
   }
 
+  /** True when somebody has, or waits to have, one of these numbers alone. */
+  isTaken(first: number, last: number): boolean {
+    for (const hold of this.holds) {
+      if (hold.exclusive && hold.first <= last && hold.last >= first) return true;
+    }
+    return false;
+  }
+
   /** Gives up what {@link acquire} gave. */
   release(hold: Hold): void {
     this.holds.delete(hold);

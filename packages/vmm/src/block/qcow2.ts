@@ -48,6 +48,13 @@ interface Extent {
   readonly mapping: Mapping;
 }
 
+/** Where a piece of a request is written in the file; `at` counts in the request. */
+interface Place {
+  readonly host: number;
+  readonly at: number;
+  length: number;
+}
+
 /** Clusters that a request writes to, adjacent on the disk and in the file. */
 interface Piece {
   /** The number of the first cluster on the disk. */
@@ -132,6 +139,43 @@ export class Qcow2Disk implements Disk {
       }
     }
     return new Qcow2Disk(tables, compressed, backing);
+  }
+
+  /**
+   * Where nobody has the clusters alone, what is there can be seen at once if it is in memory where
+   * the clusters are. Nothing else happens meanwhile, so that no lock is needed.
+   */
+  readNow(offset: number, into: Uint8Array[]): boolean {
+    const length = byteLength(into);
+    if (length === 0) return true;
+    const [first, last] = this.clustersOf(offset, length);
+    if (this.locks.isTaken(first, last)) return false;
+    const extents = this.extentsNow(offset, length);
+    if (extents === undefined) return false;
+    for (const extent of extents) {
+      const part = sliceParts(into, extent.offset - offset, extent.length);
+      if (!this.readExtentNow(extent, part)) return false;
+    }
+    return true;
+  }
+
+  /** Writes at once to clusters that are ours alone. */
+  writeNow(offset: number, from: Uint8Array[]): boolean {
+    const length = byteLength(from);
+    this.refuseWriting();
+    if (length === 0) return true;
+    const [first, last] = this.clustersOf(offset, length);
+    if (this.file.writeNow === undefined || this.locks.isTaken(first, last)) return false;
+    const places: Place[] = [];
+    for (let cluster = first; cluster <= last; cluster++) {
+      const table = this.tables.peekL2(cluster);
+      const mapping = this.mappingIn(table, cluster);
+      if (!this.addPlace(places, cluster, offset, length, mapping)) return false;
+    }
+    for (const { host, at, length: bytes } of places) {
+      if (!this.file.writeNow(host, sliceParts(from, at, bytes))) return false;
+    }
+    return true;
   }
 
   async read(offset: number, into: Uint8Array[]): Promise<void> {
@@ -302,6 +346,24 @@ export class Qcow2Disk implements Disk {
     return allEnded(reads);
   }
 
+  private readExtentNow(extent: Extent, into: Uint8Array[]): boolean {
+    switch (extent.kind) {
+      case 'data':
+        return this.file.readNow?.(extent.host, into) ?? false;
+      case 'zero':
+        clearParts(into);
+        return true;
+      case 'backing': {
+        const there = Math.min(extent.length, this.backingBytes - extent.offset);
+        if (!this.backing!.readNow?.(extent.offset, sliceParts(into, 0, there))) return false;
+        clearParts(sliceParts(into, there, extent.length - there));
+        return true;
+      }
+      case 'compressed':
+        return false;
+    }
+  }
+
   private readExtent(extent: Extent, into: Uint8Array[]): Promise<void> {
     switch (extent.kind) {
       case 'data':
@@ -331,24 +393,36 @@ export class Qcow2Disk implements Disk {
   /** Writes to clusters that are ours alone; false when some are not, and nothing is written. */
   private async overwrite(offset: number, length: number, from: Uint8Array[]): Promise<boolean> {
     const [first, last] = this.clustersOf(offset, length);
-    const writes: { host: number; at: number; length: number }[] = [];
+    const places: Place[] = [];
     for (let cluster = first; cluster <= last; cluster++) {
       const mapping = await this.mappingOf(cluster);
-      if (mapping.kind !== 'data' || !mapping.copied) return false;
-      this.refuseTable(mapping.host);
-      const start = Math.max(offset, cluster * this.clusterBytes);
-      const end = Math.min(offset + length, (cluster + 1) * this.clusterBytes);
-      const host = mapping.host + (start % this.clusterBytes);
-      const before = writes.at(-1);
-      if (before !== undefined && before.host + before.length === host) {
-        before.length += end - start;
-      } else {
-        writes.push({ host, at: start - offset, length: end - start });
-      }
+      if (!this.addPlace(places, cluster, offset, length, mapping)) return false;
     }
     await allEnded(
-      writes.map((write) => this.file.write(write.host, sliceParts(from, write.at, write.length))),
+      places.map((place) => this.file.write(place.host, sliceParts(from, place.at, place.length))),
     );
+    return true;
+  }
+
+  /**
+   * Adds where the part of a request that falls on a cluster is to be written; false when the
+   * cluster is not ours alone.
+   */
+  private addPlace(
+    places: Place[],
+    cluster: number,
+    offset: number,
+    length: number,
+    mapping: Mapping,
+  ): boolean {
+    if (mapping.kind !== 'data' || !mapping.copied) return false;
+    this.refuseTable(mapping.host);
+    const start = Math.max(offset, cluster * this.clusterBytes);
+    const end = Math.min(offset + length, (cluster + 1) * this.clusterBytes);
+    const host = mapping.host + (start % this.clusterBytes);
+    const before = places.at(-1);
+    if (before !== undefined && before.host + before.length === host) before.length += end - start;
+    else places.push({ host, at: start - offset, length: end - start });
     return true;
   }
 

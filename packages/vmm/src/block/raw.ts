@@ -33,6 +33,14 @@ export class RawDisk implements Disk {
     return this.file.write(offset, from);
   }
 
+  readNow(offset: number, into: Uint8Array[]): boolean {
+    return this.file.readNow?.(offset, into) ?? false;
+  }
+
+  writeNow(offset: number, from: Uint8Array[]): boolean {
+    return this.file.writeNow?.(offset, from) ?? false;
+  }
+
   async flush(): Promise<void> {
     if (!this.readOnly) await this.file.flush();
   }
