@@ -51,6 +51,16 @@ export class CrashFile implements BlockFile {
     this.onEvent();
   }
 
+  readNow(offset: number, into: Uint8Array[]): boolean {
+    return this.now.readNow(offset, into);
+  }
+
+  writeNow(offset: number, from: Uint8Array[]): boolean {
+    this.pending.push({ offset, bytes: gather(from), isDone: true });
+    this.now.writeNow(offset, from);
+    return true;
+  }
+
   async flush(): Promise<void> {
     const covered = new Set(this.pending.filter(({ isDone }) => isDone));
     await this.delay();

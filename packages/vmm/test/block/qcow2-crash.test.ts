@@ -112,7 +112,8 @@ class Worker {
       const view = new DataView(bytes.buffer);
       for (let at = 0; at < length; at += 4) view.setUint32(at, stamp);
       const written = this.allowed.add(first, count, stamp);
-      await this.disk.write(offset, [bytes]);
+      const now = this.random.percent(50) && this.disk.writeNow(offset, [bytes]);
+      if (!now) await this.disk.write(offset, [bytes]);
       for (const sector of written) sector.isDone = true;
     } else if (choice < 72) {
       const written = this.allowed.add(first, count, 0);

@@ -90,8 +90,10 @@ async function work(disk: Disk, random: Random): Promise<void> {
   for (let step = 0; step < 8; step++) {
     const offset = random.below(end / 512) * 512;
     const length = Math.min(512 * (1 + random.below(200)), end - offset);
+    await attempt(async () => void disk.readNow?.(offset, [new Uint8Array(length)]));
     await attempt(() => disk.read(offset, [new Uint8Array(length)]));
     if (disk.readOnly) continue;
+    await attempt(async () => void disk.writeNow?.(offset, [new Uint8Array(length).fill(0x77)]));
     await attempt(() => disk.write(offset, [new Uint8Array(length).fill(0x77)]));
     if (step % 3 === 0) await attempt(() => disk.discard(offset, length));
     if (step % 3 === 1) await attempt(() => disk.writeZeroes?.(offset, length, true));
