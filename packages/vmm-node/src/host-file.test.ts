@@ -1,6 +1,15 @@
 // Against real files, and against flock(1) as the other program that uses a disk.
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -116,4 +125,43 @@ test('openHostFile() refuses what is no disk, in a sentence', async () => {
   await expect(openHostFile('/dev/null', false)).rejects.toThrow('neither a regular file nor');
   mkdirSync(join(folder, 'sub'));
   await expect(openHostFile(`${path}/sub`, false)).rejects.toThrow('not a directory');
+});
+
+const HAS_KOFFI = ((): boolean => {
+  try {
+    return createRequire(import.meta.url)('koffi') !== undefined;
+  } catch {
+    return false;
+  }
+})();
+
+test.skipIf(!HAS_KOFFI || process.platform !== 'linux')(
+  'HostFile.discard() and makeHole() give storage back, and the range reads zeroes',
+  async () => {
+    writeFileSync(path, new Uint8Array(4 << 20).fill(0x55));
+    const disk = await open();
+    await disk.flush();
+    const before = statSync(path).blocks;
+    await disk.discard(1 << 20, 1 << 20);
+    expect(await disk.makeHole(2 << 20, 1 << 20)).toBe(true);
+    const { blocks, size } = statSync(path);
+    expect([before - blocks, size]).toEqual([(2 << 20) / 512, 4 << 20]);
+    const content = readFileSync(path);
+    const sum = (from: number, to: number): number =>
+      content.subarray(from, to).reduce((all, byte) => all + byte, 0);
+    expect([sum(1 << 20, 3 << 20), sum(0, 1 << 20)]).toEqual([0, 0x55 << 20]);
+  },
+);
+
+test('HostFile.readNow() and writeNow() move whole requests, or leave them to others', async () => {
+  const disk = await open();
+  const [a, b] = shared(512, 1024) as [Uint8Array, Uint8Array];
+  a.fill(0xaa);
+  expect(disk.writeNow(512, [a, b])).toBe(true);
+  const into = shared(1536);
+  expect(disk.readNow(512, into)).toBe(true);
+  expect(Buffer.compare(into[0]!, Buffer.concat([a, b]))).toBe(0);
+  // The end of the file is for read(), which makes zeroes of what is not there.
+  expect(disk.readNow(8192 - 512, into)).toBe(false);
+  expect(disk.readNow(0, [new Uint8Array(8 << 20)])).toBe(false);
 });

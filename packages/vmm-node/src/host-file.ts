@@ -1,13 +1,13 @@
 // A file or a block device of the host as the store of a disk image. Reads and writes go straight
 // between the file and the caller's buffers, guest memory as a rule: Node 20 and 26 both accept
-// views of shared memory in readv and writev, and a copy in between measured no faster. Discarded
-// ranges keep their storage, since Node cannot punch holes into files.
+// views of shared memory in readv and writev, and a copy in between measured no faster.
 
 import { readFileSync, readvSync, type Stats, writevSync } from 'node:fs';
 import { type FileHandle, stat } from 'node:fs/promises';
 import { type BlockFile, VmmError } from 'vmm';
 import { reasonOf } from './errors.ts';
 import { openLocked } from './file-lock.ts';
+import { HolePunch } from './hole-punch.ts';
 import { Pace } from './pace.ts';
 
 /** IOV_MAX of Linux: more parts in one readv or writev are an error. */
@@ -22,6 +22,7 @@ export class HostFile implements BlockFile {
   private readonly handle: FileHandle;
   /** The size of a block device, which fstat(2) does not tell. */
   private readonly deviceBytes: number | undefined;
+  private readonly holes = new HolePunch();
   private readonly readPace: Pace;
   private readonly writePace: Pace;
 
@@ -77,8 +78,14 @@ export class HostFile implements BlockFile {
     await this.attempt('write', () => this.handle.truncate(bytes));
   }
 
-  /** Does nothing, as it may. */
-  async discard(): Promise<void> {}
+  /** Gives the storage back where that is possible. */
+  async discard(offset: number, length: number): Promise<void> {
+    await this.holes.punch(this.handle.fd, offset, length);
+  }
+
+  makeHole(offset: number, length: number): Promise<boolean> {
+    return this.holes.punch(this.handle.fd, offset, length);
+  }
 
   /** Closes the file and gives up its lock. */
   async close(): Promise<void> {

@@ -30,6 +30,11 @@ export interface BlockFile {
   setSize(bytes: number): Promise<void>;
   /** Says that the range is not needed any more: it reads anything after. */
   discard(offset: number, length: number): Promise<void>;
+  /**
+   * Gives the storage of a range back and makes it read zeroes; false if the store cannot, and
+   * nothing is changed. What lies beyond the end stays there. Absent: it never can.
+   */
+  makeHole?(offset: number, length: number): Promise<boolean>;
   /** Gives the store up. Nothing else may be called afterwards. */
   close(): Promise<void>;
 }

@@ -267,10 +267,14 @@ export class Qcow2Tables {
   }
 
   private async free(run: ClusterRun): Promise<void> {
-    for (const cluster of await this.writableRefcounts.release(run)) {
-      const offset = cluster * this.clusterBytes;
-      this.l2Cache.drop(offset);
-      await this.file.discard(offset, this.clusterBytes);
+    const free = await this.writableRefcounts.release(run);
+    for (const cluster of free) this.l2Cache.drop(cluster * this.clusterBytes);
+    for (let first = 0; first < free.length; ) {
+      let next = first + 1;
+      while (free[next] === free[first]! + next - first) next++;
+      const bytes = (next - first) * this.clusterBytes;
+      await this.file.discard(free[first]! * this.clusterBytes, bytes);
+      first = next;
     }
   }
 

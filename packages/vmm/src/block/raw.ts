@@ -5,6 +5,9 @@ import { VmmError } from '../base/errors.ts';
 import type { BlockFile } from './block-file.ts';
 import { type Disk, type DiskFormat, SECTOR_BYTES } from './disk.ts';
 
+/** Zeroes are written in pieces of this size. */
+const ZEROES_BYTES = 1 << 20;
+
 /** A disk in a raw image. */
 export class RawDisk implements Disk {
   readonly format: DiskFormat = 'raw';
@@ -47,6 +50,15 @@ export class RawDisk implements Disk {
 
   discard(offset: number, length: number): Promise<void> {
     return this.file.discard(offset, length);
+  }
+
+  /** Zeroes are written where the storage is to be kept, or cannot be given back. */
+  async writeZeroes(offset: number, length: number, mayUnmap: boolean): Promise<void> {
+    if (mayUnmap && (await this.file.makeHole?.(offset, length))) return;
+    const zeroes = new Uint8Array(Math.min(length, ZEROES_BYTES));
+    for (let done = 0; done < length; done += zeroes.length) {
+      await this.file.write(offset + done, [zeroes.subarray(0, length - done)]);
+    }
   }
 
   close(): Promise<void> {
