@@ -80,6 +80,8 @@ export class BackendServer {
   private readonly backend: VirtioBackend;
   private readonly queues: readonly number[];
   private readonly link: ThreadLink;
+  /** The next kick is on its way. */
+  private isWaiting = false;
   private onQuiesced: () => void = () => {};
 
   /** `post` sends a message to the worker; the server rings the bell after it. */
@@ -119,7 +121,17 @@ export class BackendServer {
 
   /** The driver has made buffers available, in whichever queue. */
   kick(): void {
-    for (const queue of this.queues) this.backend.kick(queue);
+    let hasMore = false;
+    for (const queue of this.queues) {
+      this.backend.kick(queue);
+      if (this.backend.hasMore === true) hasMore = true;
+    }
+    if (!hasMore || this.isWaiting) return;
+    this.isWaiting = true;
+    setImmediate(() => {
+      this.isWaiting = false;
+      this.kick();
+    });
   }
 
   reset(): void {

@@ -25,6 +25,12 @@ const RING = 2;
 /** A used element is an id and a length of 32 bits each (2.7.8). */
 const USED_ELEMENT_BYTES = 8;
 
+/**
+ * Descriptors of a chain. The standard allows as many as the queue has (2.7.5.3.1), and Linux takes
+ * more in an indirect table; QEMU's limit is this. Without one, a table as large as memory would
+ * have us make an object for every 16 bytes of it.
+ */
+const CHAIN_LENGTH_MAX = 1024;
 /** A chain longer than this many bytes is forbidden (2.7.5.2). */
 const CHAIN_BYTES_MAX = 2 ** 32;
 const INDEX_MASK = 0xffff;
@@ -53,6 +59,8 @@ export class SplitQueue {
   private readonly usedOffset: number;
   private nextAvailable: number;
   private nextUsed: number;
+  /** Requests that were taken and not given back. */
+  private outstanding = 0;
   private reason: string | undefined;
 
   private constructor(memory: GuestMemory, config: QueueConfig, features: bigint, at: number[]) {
@@ -116,10 +124,16 @@ export class SplitQueue {
       waiting = this.waiting();
       if (waiting === 0) return undefined;
     }
-    if (waiting > this.size) return this.fail(`the available index is ${waiting} entries ahead`);
+    // Entries may be used again when they have come back (2.7.13), so that no more can be out. A
+    // driver that only counts on and on would otherwise keep us at it for ever.
+    if (waiting + this.outstanding > this.size) {
+      return this.fail(`the available index is ${waiting + this.outstanding} entries ahead`);
+    }
     const head = this.available[RING + (this.nextAvailable & (this.size - 1))];
     this.nextAvailable = (this.nextAvailable + 1) & INDEX_MASK;
-    return this.chain(head);
+    const chain = this.chain(head);
+    if (chain !== undefined) this.outstanding++;
+    return chain;
   }
 
   /**
@@ -148,6 +162,8 @@ export class SplitQueue {
 
   /** Shows the driver `count` more used elements; true when it wants an interrupt for them. */
   private publish(count: number): boolean {
+    // A driver that starts the device anew without a reset gets back what it gave before.
+    this.outstanding = Math.max(0, this.outstanding - count);
     const before = this.nextUsed;
     this.nextUsed = (before + count) & INDEX_MASK;
     Atomics.store(this.used, INDEX, this.nextUsed);
@@ -191,6 +207,9 @@ export class SplitQueue {
     let total = 0;
     for (;;) {
       if (next >= entries) return this.fail(`descriptor ${next} of ${entries}`);
+      if (readable.length + writable.length === CHAIN_LENGTH_MAX) {
+        return this.fail(`a chain has more than ${CHAIN_LENGTH_MAX} descriptors`);
+      }
       // A chain longer than its table must loop.
       if (seen++ >= entries) return this.fail('a chain of descriptors loops');
       const at = table + next * DESCRIPTOR_BYTES;

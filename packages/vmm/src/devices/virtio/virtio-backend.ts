@@ -41,6 +41,11 @@ export interface VirtioBackend {
   activate(queues: readonly QueueConfig[], features: bigint): void;
   /** The driver has made buffers of a queue available. */
   kick(queue: number): void;
+  /**
+   * True when the last {@link kick} stopped early, so that a driver which always has more does not
+   * keep everything else waiting: it is to be kicked again.
+   */
+  readonly hasMore?: boolean;
   /** Stops; calls {@link VirtioEvents.quiesced} when nothing is in flight, at once or later. */
   reset(): void;
   /** True while requests are in flight: a snapshot must wait. */

@@ -45,6 +45,11 @@ const RANGES_MAX = 32;
 /** 2 GiB a range. */
 const RANGE_SECTORS_MAX = 1 << 22;
 const ZEROES_BYTES = 65536;
+/**
+ * What is asked of the image at once: a chain may name the same memory again and again, up to 4
+ * GiB, and an image may have to remember something for each cluster meanwhile.
+ */
+const PIECE_BYTES_MAX = 16 << 20;
 /** The configuration up to write_zeroes_may_unmap and its padding, section 5.2.4. */
 const CONFIG_BYTES = 60;
 
@@ -203,9 +208,9 @@ class VirtioBlkBackend implements VirtioBackend {
         scatter(into, this.serial);
         return S_OK;
       case T_DISCARD:
-        return this.discard(gather(from));
+        return this.discard(from);
       case T_WRITE_ZEROES:
-        return this.writeZeroes(gather(from));
+        return this.writeZeroes(from);
       default:
         return S_UNSUPP;
     }
@@ -213,14 +218,12 @@ class VirtioBlkBackend implements VirtioBackend {
 
   private read(sector: number, into: Segment[]): Promise<number> | number {
     if (!this.inRange(sector, lengthOf(into))) return S_IOERR;
-    const parts = into.map((segment) => segment.bytes);
-    return this.image.read(sector * SECTOR_BYTES, parts).then(() => S_OK);
+    return inPieces(into, (at, parts) => this.image.read(sector * SECTOR_BYTES + at, parts));
   }
 
   private write(sector: number, from: Segment[]): Promise<number> | number {
     if (this.image.readOnly || !this.inRange(sector, lengthOf(from))) return S_IOERR;
-    const parts = from.map((segment) => segment.bytes);
-    return this.image.write(sector * SECTOR_BYTES, parts).then(() => S_OK);
+    return inPieces(from, (at, parts) => this.image.write(sector * SECTOR_BYTES + at, parts));
   }
 
   /** Whole sectors, all of them on the disk (5.2.6.1). */
@@ -229,7 +232,7 @@ class VirtioBlkBackend implements VirtioBackend {
     return Number.isInteger(sectors) && sector + sectors <= this.image.sectors;
   }
 
-  private async discard(data: Uint8Array<ArrayBuffer>): Promise<number> {
+  private async discard(data: Segment[]): Promise<number> {
     const ranges = this.ranges(data);
     if (typeof ranges === 'number') return ranges;
     // A discard must not ask for unmapping: it is one (5.2.6.1).
@@ -238,7 +241,7 @@ class VirtioBlkBackend implements VirtioBackend {
     return S_OK;
   }
 
-  private async writeZeroes(data: Uint8Array<ArrayBuffer>): Promise<number> {
+  private async writeZeroes(data: Segment[]): Promise<number> {
     const ranges = this.ranges(data);
     if (typeof ranges === 'number') return ranges;
     if (ranges.some((range) => (range.flags & ~RANGE_UNMAP) !== 0)) return S_UNSUPP;
@@ -258,9 +261,10 @@ class VirtioBlkBackend implements VirtioBackend {
   }
 
   /** The ranges of a discard or write-zeroes request, or the status that refuses it. */
-  private ranges(data: Uint8Array<ArrayBuffer>): BlockRange[] | number {
-    const count = data.length / RANGE_BYTES;
+  private ranges(segments: Segment[]): BlockRange[] | number {
+    const count = lengthOf(segments) / RANGE_BYTES;
     if (!Number.isInteger(count) || count === 0 || count > RANGES_MAX) return S_UNSUPP;
+    const data = gather(segments);
     if (this.image.readOnly) return S_IOERR;
     const view = new DataView(data.buffer);
     const ranges: BlockRange[] = [];
@@ -273,6 +277,22 @@ class VirtioBlkBackend implements VirtioBackend {
     }
     return ranges;
   }
+}
+
+/** Moves the data of a request, a piece at a time; at once when it is but one. */
+async function inPieces(
+  data: Segment[],
+  move: (at: number, parts: Uint8Array[]) => Promise<void>,
+): Promise<number> {
+  const length = lengthOf(data);
+  for (let at = 0; at < length; at += PIECE_BYTES_MAX) {
+    const piece = length <= PIECE_BYTES_MAX ? data : slice(data, at, PIECE_BYTES_MAX);
+    await move(
+      at,
+      piece.map((segment) => segment.bytes),
+    );
+  }
+  return S_OK;
 }
 
 /** The configuration structure, section 5.2.4. */

@@ -128,7 +128,9 @@ export class VirtioFront {
     let next = value | (this.status & STATUS_NEEDS_RESET);
     if ((set & STATUS_FEATURES_OK) !== 0 && !this.featuresAcceptable()) next &= ~STATUS_FEATURES_OK;
     this.status = next;
-    if ((set & STATUS_DRIVER_OK) !== 0 && !this.resetting) this.activate();
+    // Once is enough until the next reset, however often a driver says so.
+    const isReady = (set & STATUS_DRIVER_OK) !== 0 && !this.active;
+    if (isReady && !this.resetting) this.activate();
   }
 
   /** Reading the interrupt status clears it and lowers the line (4.1.4.5). */
@@ -142,7 +144,11 @@ export class VirtioFront {
   /** The driver has made buffers of a queue available. */
   notify(queue: number): void {
     const running = this.active && (this.status & STATUS_NEEDS_RESET) === 0;
-    if (running && this.queues[queue]?.enabled === true) this.device.backend.kick(queue);
+    if (!running || this.queues[queue]?.enabled !== true) return;
+    const { backend } = this.device;
+    // In one thread with the driver, which adds nothing meanwhile.
+    do backend.kick(queue);
+    while (backend.hasMore === true);
   }
 
   /** Counts changes of the configuration, so that a driver sees torn reads (2.5.1). */
@@ -254,6 +260,7 @@ export class VirtioFront {
 
   private beginReset(): void {
     this.statusBeforeReset = this.readStatus();
+    const isUnderWay = this.resetting;
     this.resetting = true;
     this.active = false;
     this.status = 0;
@@ -266,7 +273,9 @@ export class VirtioFront {
       queue.address.fill(0);
     }
     this.irq.set(false);
-    this.device.backend.reset();
+    // The one that is under way serves this as well. A backend in another thread is told by a
+    // message, of which a driver that does nothing but reset must not make any number.
+    if (!isUnderWay) this.device.backend.reset();
   }
 
   private endReset(): void {

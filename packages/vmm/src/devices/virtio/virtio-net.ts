@@ -42,6 +42,8 @@ const STATUS_LINK_UP = 1;
 const WAITING_FRAMES_MAX = 64;
 /** So many frames are a batch: the network may then answer what came so far. */
 const BATCH_FRAMES = 64;
+/** Frames to send for one kick: what a driver adds meanwhile may never end. */
+const KICK_FRAMES_MAX = 1024;
 /** So many waiting, the network is told to hold back what can wait. */
 const WAITING_FRAMES_FULL = 16;
 
@@ -64,6 +66,7 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
   /** The network may hold something back since the card was full. */
   private wasFull = false;
   private dropped = 0;
+  hasMore = false;
 
   constructor(memory: GuestMemory) {
     this.queues = new QueueSet(memory);
@@ -166,18 +169,22 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
   private transmit(): void {
     const { outgoing, headerBytes } = this;
     let sent = 0;
+    this.hasMore = false;
     for (;;) {
-      const chain = this.queues.take(TRANSMIT);
+      this.hasMore = sent === KICK_FRAMES_MAX;
+      const chain = this.hasMore ? undefined : this.queues.take(TRANSMIT);
       if (chain === undefined) break;
+      sent++;
       const length = gatherInto(chain.readable, outgoing);
       if (length < headerBytes) {
         this.queues.fail('a frame to send has no header');
         break;
       }
       this.queues.give(TRANSMIT, chain, 0);
-      if (length < headerBytes + FRAME_BYTES_MIN) continue;
-      this.network?.send(outgoing.subarray(headerBytes, length), isChecksummed(outgoing));
-      if (++sent % BATCH_FRAMES === 0) this.network?.flush();
+      if (length >= headerBytes + FRAME_BYTES_MIN) {
+        this.network?.send(outgoing.subarray(headerBytes, length), isChecksummed(outgoing));
+      }
+      if (sent % BATCH_FRAMES === 0) this.network?.flush();
     }
     if (sent % BATCH_FRAMES !== 0) this.network?.flush();
   }
