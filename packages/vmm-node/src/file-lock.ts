@@ -4,13 +4,15 @@
 //
 // Node has no call for flock(2). On BSD and macOS the flags of open(2) do it. On Linux util-linux's
 // flock(1) does: it inherits the open file as descriptor 3 and locks it; as the lock belongs to the
-// open file and not to a process, it stays when flock(1) is gone. Files of locks beside the image
+// open file and not to a process, it stays when flock(1) is gone. QEMU has locks of another kind, which
+// qemu-lock.ts adds. Files of locks beside the image
 // would need neither, but go stale, and only programs that know of them respect them.
 
 import { spawnSync } from 'node:child_process';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { VmmError } from 'vmm';
+import { lockAsQemu } from './qemu-lock.ts';
 
 // sys/fcntl.h of OpenBSD, FreeBSD and macOS.
 const BSD_O_NONBLOCK = 0x04;
@@ -31,6 +33,7 @@ export async function openLocked(path: string, readOnly: boolean): Promise<FileH
   const file = await open(path, access);
   try {
     lockOpenFile(file.fd, path, readOnly);
+    if (!lockAsQemu(file.fd, readOnly)) throw inUse(path);
   } catch (error) {
     await file.close();
     throw error;

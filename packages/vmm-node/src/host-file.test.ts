@@ -1,5 +1,5 @@
 // Against real files, and against flock(1) as the other program that uses a disk.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   mkdirSync,
   mkdtempSync,
@@ -165,3 +165,37 @@ test('HostFile.readNow() and writeNow() move whole requests, or leave them to ot
   expect(disk.readNow(8192 - 512, into)).toBe(false);
   expect(disk.readNow(0, [new Uint8Array(8 << 20)])).toBe(false);
 });
+
+const NO_QEMU_IO = spawnSync('qemu-io', ['--version']).status !== 0;
+
+test.skipIf(!HAS_KOFFI || NO_QEMU_IO || process.platform !== 'linux')(
+  'an image is ours or QEMU’s, and readers share it',
+  async () => {
+    const qemuWrites = (): string => {
+      const words = ['-f', 'raw', '-c', 'write 0 512', path];
+      return spawnSync('qemu-io', words, { encoding: 'utf8' }).stderr;
+    };
+    const qemuReads = (): number | null => spawnSync('qemu-img', ['info', path]).status;
+    const writer = await openHostFile(path, false);
+    expect(qemuWrites()).toMatch('Is another process using the image');
+    await writer.close();
+    const reader = await openHostFile(path, true);
+    expect(qemuReads()).toBe(0);
+    expect(qemuWrites()).toMatch('Is another process using the image');
+    await reader.close();
+    expect(qemuWrites()).toBe('');
+    // It says what it has written when it has the image.
+    const qemu = spawn('qemu-io', ['-f', 'raw', path], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const ended = new Promise((resolve) => qemu.once('close', resolve));
+    qemu.stdin.write('write 0 512\n');
+    await new Promise((resolve) => qemu.stdout.once('data', resolve));
+    for (const readOnly of [false, true]) {
+      await expect(openHostFile(path, readOnly)).rejects.toThrow(
+        `Disk ${path} is locked: another virtual machine or program uses it.`,
+      );
+    }
+    qemu.stdin.end();
+    await ended;
+    await (await openHostFile(path, false)).close();
+  },
+);
