@@ -1,7 +1,8 @@
-// `npm run bench:disk [-- rounds]`: how fast a guest's disk is, ours and that of QEMU's TCG, raw and
-// qcow2. Debian's fio runs the same jobs (disk/guest/speed.fio) in the same guest under each of the
-// four in turn; per round, ours is divided by the others of that round. The images are full, and in
-// memory (/dev/shm, or the page cache): what is measured is the way from the guest to the host's kernel.
+// `npm run bench:disk [-- rounds]`: how fast a guest's disk is, ours and that of QEMU's TCG, raw
+// and qcow2. Debian's fio runs the same jobs (disk/guest/speed.fio) in the same guest under each of
+// the four in turn; per round, ours is divided by the others of that round. The images are full,
+// and in memory (/dev/shm, or the page cache): what is measured is the way from the guest to the
+// host's kernel.
 
 import { createReadStream, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

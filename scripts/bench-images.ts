@@ -1,5 +1,5 @@
-// `node scripts/run.mjs scripts/bench-images.ts [rounds]`: how fast disks are by their interface, raw
-// and qcow2, without a guest. Both are measured in turn, in short pieces, and the best of each
+// `node scripts/run.mjs scripts/bench-images.ts [rounds]`: how fast disks are by their interface,
+// raw and qcow2, without a guest. Both are measured in turn, in short pieces, and the best of each
 // counts: what else the machine does falls on both.
 
 import { mkdtempSync, rmSync } from 'node:fs';

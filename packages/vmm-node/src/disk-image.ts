@@ -16,7 +16,17 @@ import { reasonOf } from './errors.ts';
 import { openHostFile } from './host-file.ts';
 
 /** Since when Node has Zstandard: not in 20. */
-type ZlibWithZstd = typeof zlib & { createZstdDecompress?: () => zlib.Unzip };
+type ZlibWithZstd = typeof zlib & {
+  createZstdDecompress?: (options: { params: Record<number, number> }) => zlib.Unzip;
+};
+
+/** ZSTD_d_windowLogMax of zstd.h. */
+const ZSTD_D_WINDOW_LOG_MAX = 100;
+/**
+ * A cluster has 2 MiB at most, and needs no larger window; by default a stream may ask for 128 MiB,
+ * and a hostile image for many of them at once.
+ */
+const WINDOW_LOG_MAX = 23;
 
 const files: ImageFiles = {
   open: openHostFile,
@@ -70,7 +80,8 @@ function decompressors(): Decompressors {
     });
   const { createZstdDecompress } = zlib as ZlibWithZstd;
   if (createZstdDecompress === undefined) return { deflate };
-  return { deflate, zstd: decompressBy(createZstdDecompress) };
+  const params = { [ZSTD_D_WINDOW_LOG_MAX]: WINDOW_LOG_MAX };
+  return { deflate, zstd: decompressBy(() => createZstdDecompress({ params })) };
 }
 
 /**

@@ -4,9 +4,9 @@
 //
 // Node has no call for flock(2). On BSD and macOS the flags of open(2) do it. On Linux util-linux's
 // flock(1) does: it inherits the open file as descriptor 3 and locks it; as the lock belongs to the
-// open file and not to a process, it stays when flock(1) is gone. QEMU has locks of another kind, which
-// qemu-lock.ts adds. Files of locks beside the image
-// would need neither, but go stale, and only programs that know of them respect them.
+// open file and not to a process, it stays when flock(1) is gone. QEMU has locks of another kind,
+// which qemu-lock.ts adds. Files of locks beside the image would need neither, but go stale, and
+// only programs that know of them respect them.
 
 import { spawnSync } from 'node:child_process';
 import { constants } from 'node:fs';

@@ -1,7 +1,7 @@
-// Giving storage back to the host: fallocate(2) of Linux with FALLOC_FL_PUNCH_HOLE, after which a range
-// of a file takes no room and reads zeroes. Node has no call for it, so that it goes through koffi,
-// an optional dependency. Without that, and on file systems that have no holes, files keep their
-// storage.
+// Giving storage back to the host: fallocate(2) of Linux with FALLOC_FL_PUNCH_HOLE, after which a
+// range of a file takes no room and reads zeroes. Node has no call for it, so that it goes through
+// koffi, an optional dependency. Without that, and on file systems that have no holes, files keep
+// their storage.
 
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';

@@ -1,9 +1,9 @@
-// Whether to do an operation on a file at once, or in a thread of Node's pool. What the host's kernel
-// has in memory is there within a microsecond or two, while the way to another thread and back takes
-// ten, or a hundred where processors are scarce. What the kernel must wait for should not keep the
-// event loop waiting too. There is no call that asks first (preadv2(2) has RWF_NOWAIT, Node has no
-// preadv2), so that time tells: after an operation that was slow, some go to the pool, the more the
-// more often that happens in a row.
+// Whether to do an operation on a file at once, or in a thread of Node's pool. What the host's
+// kernel has in memory is there within a microsecond or two, while the way to another thread and
+// back takes ten, or a hundred where processors are scarce. What the kernel must wait for should
+// not keep the event loop waiting too. There is no call that asks first (preadv2(2) has RWF_NOWAIT,
+// Node has no preadv2), so that time tells: after an operation that was slow, some go to the pool,
+// the more the more often that happens in a row.
 
 /** Operations of more bytes take long enough for the way to another thread not to count. */
 const BYTES_MAX = 256 << 10;

@@ -1,9 +1,9 @@
-// QEMU's locks on images, so that its programs and we keep out of each other's images. They are not of
-// flock(2), which file-lock.ts takes, but of fcntl(2) with F_OFD_SETLK, for single bytes of the
+// QEMU's locks on images, so that its programs and we keep out of each other's images. They are not
+// of flock(2), which file-lock.ts takes, but of fcntl(2) with F_OFD_SETLK, for single bytes of the
 // file, as block/file-posix.c of QEMU describes and `lslocks` shows: whoever has permission N of an
-// image holds a read lock on byte 100 + N, and whoever lets nobody else have it one on byte 200 + N.
-// Two exclude each other when one has what the other allows nobody. Node has no fcntl(2), so that
-// this takes koffi, an optional dependency, and 64-bit Linux; without, only flock(2) protects.
+// image holds a read lock on byte 100 + N, and whoever lets nobody else have it one on byte 200 +
+// N. Two exclude each other when one has what the other allows nobody. Node has no fcntl(2), so
+// that this takes koffi, an optional dependency, and 64-bit Linux; without, only flock(2) protects.
 
 import { createRequire } from 'node:module';
 
