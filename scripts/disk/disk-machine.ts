@@ -13,16 +13,30 @@ const JOB_SECONDS_MAX = 300;
 export class DiskMachine {
   readonly #child: ChildProcess;
   readonly #closed: Promise<unknown>;
+  /** What is called at each line that a job begins with; the last is called "end". */
+  readonly #onBegin: (name: string, pid: number) => void;
   #text = '';
+  #line = '';
   #look: () => void = () => {};
 
-  constructor(child: ChildProcess) {
+  constructor(child: ChildProcess, onBegin: (name: string, pid: number) => void = () => {}) {
     this.#child = child;
+    this.#onBegin = onBegin;
     this.#closed = once(child, 'close').finally(() => this.#look());
     child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       this.#text += text;
+      this.#lines(text);
       this.#look();
     });
+  }
+
+  #lines(text: string): void {
+    const lines = (this.#line + text).split('\n');
+    this.#line = lines.pop()!;
+    for (const line of lines) {
+      const name = /^disk: begin (\S+)/.exec(line)?.[1];
+      if (name !== undefined) this.#onBegin(name, this.#child.pid!);
+    }
   }
 
   /** Waits until the console has shown this; false when it does not within `timeoutMs`. */
@@ -62,12 +76,18 @@ export class DiskMachine {
 }
 
 /** Starts the guest with disks and the words of a job on its command line. */
-export function startDiskGuest(guest: Guest, disks: readonly string[], job: string): DiskMachine {
+export function startDiskGuest(
+  guest: Guest,
+  disks: readonly string[],
+  job: string,
+  onBegin?: (name: string, pid: number) => void,
+): DiskMachine {
   const [first, ...others] = disks;
   const options = ['--no-reboot', '-t', String(JOB_SECONDS_MAX)];
   const words = [...others.flatMap((path) => ['-d', path]), ...options];
   const line = diskCommandLine(job);
-  return new DiskMachine(startVmctl(guest, first!, line, words, ['ignore', 'pipe', 'inherit']));
+  const child = startVmctl(guest, first!, line, words, ['ignore', 'pipe', 'inherit']);
+  return new DiskMachine(child, onBegin);
 }
 
 /** The kernel's command line for a job. */
@@ -79,8 +99,11 @@ export function diskCommandLine(job: string): string {
  * Waits for a job on a machine that the guest cannot switch off, and ends that; what its console
  * has shown.
  */
-export async function endOfJob(child: ChildProcess): Promise<string> {
-  const machine = new DiskMachine(child);
+export async function endOfJob(
+  child: ChildProcess,
+  onBegin: (name: string, pid: number) => void,
+): Promise<string> {
+  const machine = new DiskMachine(child, onBegin);
   await machine.sees(/^disk: done/m, JOB_SECONDS_MAX * 1000);
   return machine.kill();
 }

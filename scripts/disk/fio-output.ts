@@ -6,6 +6,8 @@ export interface FioJob {
   /** 0, or the errno that ended it. */
   readonly error: number;
   readonly unit: 'MB/s' | '1/s';
+  /** How many requests there were. */
+  readonly requests: number;
   /** Of reads, or of writes when there were none: MB for requests of 64 KiB or more. */
   readonly rate: number;
 }
@@ -29,6 +31,7 @@ export function parseFio(console: string): FioJob[] {
     return {
       name: fields[NAME]!,
       error: number(ERROR),
+      requests: Math.round((number(at) * requestsPerSecond) / kibPerSecond),
       unit: isLarge ? 'MB/s' : '1/s',
       rate: isLarge ? (kibPerSecond * 1024) / 1e6 : requestsPerSecond,
     };
