@@ -26,4 +26,6 @@ bench)
 	;;
 esac
 echo "disk: done"
+# What was said is still on its way; a machine that is off says nothing.
+sleep 1
 poweroff -f
