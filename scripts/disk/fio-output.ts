@@ -8,7 +8,7 @@ export interface FioJob {
   readonly unit: 'MB/s' | '1/s';
   /** What the quickest tenth of requests took at most, in microseconds: little of other work. */
   readonly quick: number;
-  /** How many requests there were. */
+  /** How many requests there were, within one or two. */
   readonly requests: number;
   /** Of reads, or of writes when there were none: MB for requests of 64 KiB or more. */
   readonly rate: number;
