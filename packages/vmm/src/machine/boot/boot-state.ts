@@ -125,3 +125,49 @@ export function flatDescriptor(ar: number): readonly [low: number, high: number]
   const flags = (ar >> 12) & 0xf;
   return [0x0000_ffff, (flags << 20) | 0x000f_0000 | ((ar & 0xff) << 8)];
 }
+
+/** What {@link protectedModeState} puts into memory as GDT: 24 bytes. */
+export const FLAT_GDT_BYTES = 24;
+const CODE_SELECTOR = 0x08;
+const DATA_SELECTOR = 0x10;
+
+/** A GDT with a flat code segment, of access rights `codeAr`, as selector 8 and flat data as 16. */
+export function flatGdt(codeAr: number = AR_CODE32): Uint8Array {
+  const gdt = new Uint8Array(FLAT_GDT_BYTES);
+  const view = new DataView(gdt.buffer);
+  for (const [selector, ar] of [
+    [CODE_SELECTOR, codeAr],
+    [DATA_SELECTOR, AR_DATA32],
+  ] as const) {
+    const [low, high] = flatDescriptor(ar);
+    view.setUint32(selector, low, true);
+    view.setUint32(selector + 4, high, true);
+  }
+  return gdt;
+}
+
+/**
+ * Protected mode without paging, flat 32-bit segments, interrupts off, as several protocols ask for
+ * it: `entry` with general registers `values`, and a {@link flatGdt} at `gdtAddress`.
+ */
+export function protectedModeState(
+  entry: number,
+  gdtAddress: number,
+  values: Partial<Record<GprName, number>>,
+): BootState {
+  return {
+    gprs: gprs(values),
+    rip: entry,
+    rflags: RFLAGS_FIXED,
+    cr0: CR0_PE + CR0_ET,
+    cr3: 0,
+    cr4: 0,
+    efer: 0,
+    segments: flatSegments(
+      flatSegment(CODE_SELECTOR, AR_CODE32),
+      flatSegment(DATA_SELECTOR, AR_DATA32),
+    ),
+    gdtr: { base: gdtAddress, limit: FLAT_GDT_BYTES - 1 },
+    idtr: { base: 0, limit: 0 },
+  };
+}

@@ -1,7 +1,7 @@
 // Reader of ELF files: System V ABI, "Object Files" (gabi 4.1), 32-bit and 64-bit, little-endian.
-// Read: the header, the program headers, the section headers with their names. Every offset is
-// checked against the file, so a damaged file is refused and never read beyond its end. Not read:
-// symbols, relocations, notes, extended numbering (more than 65279 sections).
+// Read: the header, the program headers, notes, the section headers with their names. Every offset
+// is checked against the file, so a damaged file is refused and never read beyond its end. Not read:
+// symbols, relocations, extended numbering (more than 65279 sections).
 
 import { VmmError } from '../../base/errors.ts';
 import { type KernelImage, viewOf } from './image.ts';
@@ -10,7 +10,13 @@ export const ELFCLASS32 = 1;
 export const ELFCLASS64 = 2;
 export const EM_386 = 3;
 export const EM_X86_64 = 62;
+/** e_type of a program that is linked to its addresses. */
+export const ET_EXEC = 2;
 export const PT_LOAD = 1;
+export const PT_INTERP = 3;
+export const PT_NOTE = 4;
+export const SHT_SYMTAB = 2;
+export const SHT_STRTAB = 3;
 const ELFDATA2LSB = 1;
 const SHT_NOBITS = 8;
 
@@ -28,7 +34,19 @@ export interface ElfSegment {
 /** A section, by name. */
 export interface ElfSection {
   readonly name: string;
+  /** sh_type. */
+  readonly type: number;
+  /** sh_addr: zero for a section that is no part of the program in memory. */
+  readonly address: number;
   /** Empty for a section without bytes in the file. */
+  readonly data: Uint8Array;
+}
+
+/** A note: something that a tool or a system wrote into the file. */
+export interface ElfNote {
+  /** Whose note it is, and which of his. */
+  readonly owner: string;
+  readonly type: number;
   readonly data: Uint8Array;
 }
 
@@ -117,18 +135,14 @@ function readSegment(file: ElfFile, view: DataView, at: number, wide: boolean): 
 /** The sections in file order; ENOEXEC when one, or its name, lies outside the file. */
 export function elfSections(file: ElfFile): ElfSection[] {
   const wide = file.elfClass === ELFCLASS64;
-  const view = viewOf(file.bytes);
-  const offset = wide ? readWord64(view, 40) : view.getUint32(32, true);
-  const entryBytes = view.getUint16(wide ? 58 : 46, true);
-  const count = view.getUint16(wide ? 60 : 48, true);
-  const namesIndex = view.getUint16(wide ? 62 : 50, true);
-  checkTable(file, 'section header table', offset, entryBytes, count, wide ? 64 : 40);
+  const { entryBytes, count, namesIndex, data: table } = elfSectionTable(file);
+  const view = viewOf(table);
   if (count === 0) return [];
   if (namesIndex >= count) {
     throw new VmmError('ENOEXEC', `ELF file ${file.name} names a section that it does not have.`);
   }
   const dataOf = (index: number): Uint8Array => {
-    const at = offset + index * entryBytes;
+    const at = index * entryBytes;
     if (view.getUint32(at + 4, true) === SHT_NOBITS) return new Uint8Array(0);
     const start = wide ? readWord64(view, at + 24) : view.getUint32(at + 16, true);
     const size = wide ? readWord64(view, at + 32) : view.getUint32(at + 20, true);
@@ -137,10 +151,61 @@ export function elfSections(file: ElfFile): ElfSection[] {
   const names = dataOf(namesIndex);
   const sections: ElfSection[] = [];
   for (let index = 0; index < count; index++) {
-    const name = stringAt(names, view.getUint32(offset + index * entryBytes, true));
-    sections.push({ name, data: dataOf(index) });
+    const at = index * entryBytes;
+    const name = stringAt(names, view.getUint32(at, true));
+    sections.push({
+      name,
+      type: view.getUint32(at + 4, true),
+      address: wide ? readWord64(view, at + 16) : view.getUint32(at + 12, true),
+      data: dataOf(index),
+    });
   }
   return sections;
+}
+
+/** Where the section header table is in the file; zero entries when there is none. */
+export function elfSectionTable(file: ElfFile): {
+  readonly entryBytes: number;
+  readonly count: number;
+  /** Index of the section with the names. */
+  readonly namesIndex: number;
+  readonly data: Uint8Array;
+} {
+  const wide = file.elfClass === ELFCLASS64;
+  const view = viewOf(file.bytes);
+  const offset = wide ? readWord64(view, 40) : view.getUint32(32, true);
+  const entryBytes = view.getUint16(wide ? 58 : 46, true);
+  const count = view.getUint16(wide ? 60 : 48, true);
+  checkTable(file, 'section header table', offset, entryBytes, count, wide ? 64 : 40);
+  const namesIndex = view.getUint16(wide ? 62 : 50, true);
+  const data = file.bytes.subarray(offset, offset + entryBytes * count);
+  return { entryBytes, count, namesIndex, data: count === 0 ? new Uint8Array(0) : data };
+}
+
+/** The notes in the segments of type PT_NOTE; what is damaged of them is left out. */
+export function elfNotes(segments: readonly ElfSegment[]): ElfNote[] {
+  const notes: ElfNote[] = [];
+  for (const { type, data } of segments) {
+    if (type !== PT_NOTE) continue;
+    const view = viewOf(data);
+    for (let at = 0; at + NOTE_HEADER_BYTES <= data.length; ) {
+      const nameAt = at + NOTE_HEADER_BYTES;
+      const dataAt = nameAt + align4(view.getUint32(at, true));
+      const end = dataAt + view.getUint32(at + 4, true);
+      if (end > data.length) break;
+      const owner = stringAt(data.subarray(nameAt, dataAt), 0);
+      notes.push({ owner, type: view.getUint32(at + 8, true), data: data.subarray(dataAt, end) });
+      at = align4(end);
+    }
+  }
+  return notes;
+}
+
+/** namesz, descsz, type: words of 32 bits in both classes, each part filled up to a multiple of 4. */
+const NOTE_HEADER_BYTES = 12;
+
+function align4(value: number): number {
+  return Math.ceil(value / 4) * 4;
 }
 
 function checkTable(

@@ -4,8 +4,9 @@
 // refused: the kernel is entered in 32-bit mode, so such a file is nearly always a mistake.
 
 import { VmmError } from '../../base/errors.ts';
-import { ELFCLASS32, EM_X86_64, elfSegments, isElf, PT_LOAD, parseElf } from './elf.ts';
+import { ELFCLASS32, EM_X86_64, elfSegments, isElf, parseElf } from './elf.ts';
 import { type KernelImage, viewOf } from './image.ts';
+import { type LoadedKernel, rangesOfElf } from './load-layout.ts';
 
 const HEADER_MAGIC = 0x1bad_b002;
 /** The header lies in the first 8192 bytes of the file, at a multiple of four. */
@@ -19,19 +20,6 @@ const MEMORY_INFO = 0x0000_0002;
 const VIDEO_MODE = 0x0000_0004;
 const ADDRESS_FIELDS = 0x0001_0000;
 const REQUIREMENTS_KNOWN = PAGE_ALIGN_MODULES | MEMORY_INFO | VIDEO_MODE;
-
-/** Bytes of the file and the memory they go to; memory beyond the bytes is zeroed. */
-export interface LoadRange {
-  readonly address: number;
-  readonly data: Uint8Array;
-  readonly memoryBytes: number;
-}
-
-/** What is loaded of a Multiboot kernel, and where it is entered. */
-export interface MultibootKernel {
-  readonly ranges: readonly LoadRange[];
-  readonly entry: number;
-}
 
 interface Header {
   readonly offset: number;
@@ -56,7 +44,7 @@ export function isMultibootImage(bytes: Uint8Array): boolean {
 }
 
 /** Reads a kernel for which {@link isMultibootImage} holds; ENOEXEC says why it cannot load. */
-export function parseMultiboot(image: KernelImage): MultibootKernel {
+export function parseMultiboot(image: KernelImage): LoadedKernel {
   const header = findHeader(image.bytes);
   if (header === undefined) {
     throw new VmmError('ENOEXEC', `Kernel ${image.name} has no Multiboot header.`);
@@ -69,23 +57,11 @@ export function parseMultiboot(image: KernelImage): MultibootKernel {
         `0x${unknown.toString(16)}.`,
     );
   }
-  const kernel =
-    (header.flags & ADDRESS_FIELDS) !== 0 ? rangeOfHeader(image, header) : rangesOfElf(image);
-  if (kernel.ranges.length === 0) {
-    throw new VmmError('ENOEXEC', `Multiboot kernel ${image.name} contains nothing to load.`);
-  }
-  const { entry } = kernel;
-  if (!kernel.ranges.some((r) => entry >= r.address && entry < r.address + r.memoryBytes)) {
-    throw new VmmError(
-      'ENOEXEC',
-      `Multiboot kernel ${image.name} starts at 0x${entry.toString(16)}, where it loads nothing.`,
-    );
-  }
-  return kernel;
+  return (header.flags & ADDRESS_FIELDS) !== 0 ? rangeOfHeader(image, header) : fromElf(image);
 }
 
 /** Section 3.1.3, "The address fields of Multiboot header". */
-function rangeOfHeader(image: KernelImage, header: Header): MultibootKernel {
+function rangeOfHeader(image: KernelImage, header: Header): LoadedKernel {
   const { bytes, name } = image;
   if (header.offset + 32 > bytes.length) {
     throw new VmmError('ENOEXEC', `Multiboot kernel ${name} is truncated inside its header.`);
@@ -116,7 +92,7 @@ function rangeOfHeader(image: KernelImage, header: Header): MultibootKernel {
   return { ranges: [{ address: loadAddress, data, memoryBytes }], entry: field(28) };
 }
 
-function rangesOfElf(image: KernelImage): MultibootKernel {
+function fromElf(image: KernelImage): LoadedKernel {
   const { bytes, name } = image;
   if (!isElf(bytes)) {
     throw new VmmError(
@@ -132,15 +108,5 @@ function rangesOfElf(image: KernelImage): MultibootKernel {
         'so it must be an ELF32 file for the i386.',
     );
   }
-  const ranges: LoadRange[] = [];
-  let { entry } = file;
-  for (const segment of elfSegments(file)) {
-    if (segment.type !== PT_LOAD || segment.memoryBytes === 0) continue;
-    const { data, physicalAddress, virtualAddress, memoryBytes } = segment;
-    ranges.push({ address: physicalAddress, data, memoryBytes });
-    // e_entry is a virtual address, and the kernel starts without paging.
-    const inside = file.entry - virtualAddress;
-    if (inside >= 0 && inside < memoryBytes) entry = physicalAddress + inside;
-  }
-  return { ranges, entry };
+  return rangesOfElf(file, elfSegments(file));
 }
