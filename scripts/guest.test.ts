@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
 import { detectKernel, loadKernel } from '../packages/vmm/src/machine/boot/detect.ts';
 import { parseLinuxHeader } from '../packages/vmm/src/machine/boot/linux-header.ts';
-import { TestMemory } from '../packages/vmm/test/boot-memory.ts';
+import { TestMemory, testEntropy } from '../packages/vmm/test/boot-memory.ts';
 import { COMMAND_LINE, FIRST_LINE, type Guest, prepareGuest } from './guest.ts';
 
 const MB = 0x10_0000;
@@ -38,7 +38,7 @@ test("loadKernel() loads Debian's kernel with its initramfs, and refuses it cut 
   const initrd = readFileSync(guest.initrd);
   const modules = [{ commandLine: guest.initrd, bytes: initrd }];
   const image = { name: guest.kernel, bytes: readFileSync(guest.kernel) };
-  const options = { memoryBytes, commandLine: COMMAND_LINE, modules };
+  const options = { memoryBytes, commandLine: COMMAND_LINE, modules, entropy: testEntropy };
   expect(detectKernel(image)).toBe('linux');
   const state = loadKernel(memory, image, options);
   const start = memory.view.getUint32(state.gprs.rsi + 0x218, true);

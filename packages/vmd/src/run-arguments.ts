@@ -17,7 +17,7 @@ import {
 import { DISKS_MAX, MEMORY_DEFAULT_BYTES, NAME_BYTES_MAX, VM_NAME_PATTERN } from './conf/limits.ts';
 import type { Parsed } from './getopt.ts';
 import { parseNetwork } from './network-arguments.ts';
-import { readImage, readModules } from './read-images.ts';
+import { readKernel, readModules } from './read-images.ts';
 import { scanScaled } from './scan-scaled.ts';
 
 /** What the command line says of a run; the rest of {@link RunOptions} is the terminal's. */
@@ -55,7 +55,7 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
   return {
     name,
     memoryBytes,
-    kernel: readImage('kernel', kernelPath, memoryBytes),
+    kernel: readKernel(kernelPath, memoryBytes),
     kernelPath,
     modules: readModules(value('I'), memoryBytes),
     commandLine: value('a') ?? COMMAND_LINE_DEFAULT,

@@ -1,5 +1,6 @@
 // Guest memory for the boot loaders' tests: the RAM that memoryMap() describes, in one buffer.
 
+import type { Entropy } from '../src/base/clock.ts';
 import type { GuestMemory } from '../src/bus/guest-memory.ts';
 import { CONVENTIONAL_END, EXTENDED_START } from '../src/machine/boot/memory-map.ts';
 
@@ -30,3 +31,10 @@ export class TestMemory implements GuestMemory {
     return new TextDecoder().decode(this.bytes.subarray(gpa, this.bytes.indexOf(0, gpa)));
   }
 }
+
+/** Random bytes that are always the same: 0xe7. */
+export const testEntropy: Entropy = {
+  fill(bytes) {
+    bytes.fill(0xe7);
+  },
+};

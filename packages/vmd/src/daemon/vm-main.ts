@@ -7,7 +7,7 @@ import { Socket } from 'node:net';
 import { VmmError } from 'vmm/errors';
 import type { RunControl, RunOutcome } from 'vmm-node/options';
 import { asSentence } from '../control/protocol.ts';
-import { readImage, readModules } from '../read-images.ts';
+import { readKernel, readModules } from '../read-images.ts';
 import { ConsoleHub } from './console-hub.ts';
 import type { VmPlan } from './run-plan.ts';
 import type { FromVm, ToVm } from './vm-messages.ts';
@@ -31,7 +31,7 @@ function tell(message: FromVm): void {
 }
 
 async function run(plan: VmPlan): Promise<RunOutcome> {
-  const kernel = readImage('kernel', plan.boot, plan.memoryBytes);
+  const kernel = readKernel(plan.boot, plan.memoryBytes);
   const modules = readModules(plan.initrd ?? undefined, plan.memoryBytes);
   const [{ runVm }, { runInterfaces }] = await Promise.all([
     import('vmm-node'),

@@ -187,9 +187,9 @@ export class Machine {
   }
 
   private boot(): void {
-    const { ram, kernel, modules, commandLine } = this.options;
+    const { ram, kernel, modules, commandLine, entropy } = this.options;
     const { memoryBytes } = ram;
-    const state = loadKernel(ram, kernel, { memoryBytes, commandLine, modules });
+    const state = loadKernel(ram, kernel, { memoryBytes, commandLine, modules, entropy });
     this.device.resetcpu({
       vrp_vm_id: this.vmId,
       vrp_vcpu_id: 0,

@@ -60,6 +60,7 @@ export const CR0_PE = 0x0000_0001;
 export const CR0_ET = 0x0000_0010;
 export const CR0_NE = 0x0000_0020;
 export const CR0_PG = 0x8000_0000;
+export const CR4_PSE = 0x10;
 export const CR4_PAE = 0x20;
 export const EFER_LME = 0x100;
 export const EFER_LMA = 0x400;

@@ -1,23 +1,40 @@
 // Which boot loader takes an image. An image that none takes is refused with the reason that its
-// first bytes suggest, since the usual mistakes (a compressed kernel, a vmlinux, another machine's
+// first bytes suggest, since the usual mistakes (a compressed kernel, a program, another machine's
 // kernel, a disk image) are easy to tell apart.
 
 import { VmmError } from '../../base/errors.ts';
 import type { GuestMemory } from '../../bus/guest-memory.ts';
 import type { BootState } from './boot-state.ts';
-import { EM_386, EM_X86_64, isElf, parseElf } from './elf.ts';
+import {
+  EM_386,
+  EM_X86_64,
+  ET_EXEC,
+  elfNotes,
+  elfSegments,
+  isElf,
+  PT_INTERP,
+  PT_LOAD,
+  parseElf,
+} from './elf.ts';
 import { type BootOptions, type KernelImage, viewOf } from './image.ts';
 import { loadLinux } from './linux.ts';
 import { isLinuxImage } from './linux-header.ts';
 import { loadMultiboot } from './multiboot.ts';
 import { isMultibootImage } from './multiboot-header.ts';
+import { loadMultiboot2 } from './multiboot2.ts';
+import { isMultiboot2Image } from './multiboot2-header.ts';
+import { loadOpenbsd } from './openbsd.ts';
+import { hasPvhEntry, loadPvh } from './pvh.ts';
 
 /** The kernels that can be loaded. */
-export type KernelKind = 'linux' | 'multiboot';
+export type KernelKind = 'linux' | 'multiboot2' | 'multiboot' | 'pvh' | 'openbsd';
 
 const LOADERS: Record<KernelKind, typeof loadLinux> = {
   linux: loadLinux,
+  multiboot2: loadMultiboot2,
   multiboot: loadMultiboot,
+  pvh: loadPvh,
+  openbsd: loadOpenbsd,
 };
 
 /**
@@ -32,11 +49,19 @@ export function loadKernel(
   return LOADERS[detectKernel(image)](memory, image, options);
 }
 
-/** The kind of a kernel image; ENOEXEC with the reason when it is none that can be loaded. */
+/**
+ * The kind of a kernel image; ENOEXEC with the reason when it is none that can be loaded. A kernel of
+ * several kinds is taken for the first of them in the order above.
+ */
 export function detectKernel(image: KernelImage): KernelKind {
-  if (isLinuxImage(image.bytes)) return 'linux';
-  if (isMultibootImage(image.bytes)) return 'multiboot';
-  throw new VmmError('ENOEXEC', refusal(image));
+  const { bytes } = image;
+  if (isLinuxImage(bytes)) return 'linux';
+  if (isMultiboot2Image(bytes)) return 'multiboot2';
+  if (isMultibootImage(bytes)) return 'multiboot';
+  if (hasPvhEntry(image)) return 'pvh';
+  const reason = isElf(bytes) ? elfRefusal(image) : refusal(image);
+  if (reason === undefined) return 'openbsd';
+  throw new VmmError('ENOEXEC', reason);
 }
 
 const COMPRESSED: ReadonlyArray<readonly [magic: readonly number[], name: string]> = [
@@ -54,7 +79,6 @@ function refusal(image: KernelImage): string {
       return `File ${name} is compressed with ${format}; decompress it first.`;
     }
   }
-  if (isElf(bytes)) return elfRefusal(image);
   // Documentation/arch/arm64/booting.rst: the magic number "ARM\x64" at offset 56.
   if (bytes.length >= 64 && viewOf(bytes).getUint32(56, true) === 0x644d_5241) {
     return `Kernel ${name} is for arm64 processors; this is an x86-64 machine.`;
@@ -62,16 +86,27 @@ function refusal(image: KernelImage): string {
   if (bytes.length >= 512 && viewOf(bytes).getUint16(510, true) === 0xaa55) {
     return `File ${name} is not a kernel but has a boot sector: it may be a disk image (-d).`;
   }
-  return `File ${name} is not a kernel: it is neither a Linux bzImage nor a Multiboot kernel.`;
+  return `File ${name} is not a kernel: it is neither a Linux bzImage nor an ELF or Multiboot kernel.`;
 }
 
-function elfRefusal(image: KernelImage): string {
-  const { machine } = parseElf(image);
+/** Why an ELF file of no protocol cannot be OpenBSD's kernel; undefined when it can. */
+function elfRefusal(image: KernelImage): string | undefined {
+  const { name } = image;
+  const { machine, type } = parseElf(image);
   if (machine !== EM_386 && machine !== EM_X86_64) {
-    return `ELF file ${image.name} is for another processor (e_machine ${machine}).`;
+    return `ELF file ${name} is for another processor (e_machine ${machine}).`;
   }
-  return (
-    `ELF file ${image.name} has no Multiboot header in its first 8192 bytes. ` +
-    'Of Linux, give the bzImage, not the vmlinux.'
-  );
+  const segments = elfSegments(parseElf(image));
+  if (type !== ET_EXEC || segments.some((segment) => segment.type === PT_INTERP)) {
+    return `ELF file ${name} is not a kernel: it is a program, a library or an object file.`;
+  }
+  // Its notes are those of include/linux/elfnote.h, and Xen's when it can be Xen's guest otherwise.
+  const owners = elfNotes(segments).map(({ owner }) => owner);
+  if (owners.includes('Linux') || owners.includes('Xen')) {
+    return `ELF file ${name} has no entry for PVH; of Linux, give the bzImage, not the vmlinux.`;
+  }
+  if (!segments.some((segment) => segment.type === PT_LOAD)) {
+    return `ELF file ${name} is not a kernel: it contains nothing to load.`;
+  }
+  return undefined;
 }

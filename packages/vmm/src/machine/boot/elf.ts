@@ -25,6 +25,7 @@ export interface ElfSegment {
   readonly type: number;
   /** The segment's bytes in the file. */
   readonly data: Uint8Array;
+  /** Signed: kernels run in the upper half of the address space, where a double is not exact. */
   readonly virtualAddress: number;
   readonly physicalAddress: number;
   /** Bytes in memory, at least those in the file; the rest is zero. */
@@ -36,7 +37,7 @@ export interface ElfSection {
   readonly name: string;
   /** sh_type. */
   readonly type: number;
-  /** sh_addr: zero for a section that is no part of the program in memory. */
+  /** sh_addr, signed: zero for a section that is no part of the program in memory. */
   readonly address: number;
   /** Empty for a section without bytes in the file. */
   readonly data: Uint8Array;
@@ -59,7 +60,7 @@ export interface ElfFile {
   readonly type: number;
   /** e_machine. */
   readonly machine: number;
-  /** e_entry. */
+  /** e_entry; signed, as {@link ElfSegment.virtualAddress}. */
   readonly entry: number;
 }
 
@@ -95,7 +96,7 @@ export function parseElf(image: KernelImage): ElfFile {
     elfClass,
     type: view.getUint16(16, true),
     machine: view.getUint16(18, true),
-    entry: elfClass === ELFCLASS64 ? readWord64(view, 24) : view.getUint32(24, true),
+    entry: elfClass === ELFCLASS64 ? readSigned64(view, 24) : view.getUint32(24, true),
   };
 }
 
@@ -126,7 +127,7 @@ function readSegment(file: ElfFile, view: DataView, at: number, wide: boolean): 
   return {
     type,
     data,
-    virtualAddress: word(8, 16),
+    virtualAddress: wide ? readSigned64(view, at + 16) : view.getUint32(at + 8, true),
     physicalAddress: word(12, 24),
     memoryBytes,
   };
@@ -156,7 +157,7 @@ export function elfSections(file: ElfFile): ElfSection[] {
     sections.push({
       name,
       type: view.getUint32(at + 4, true),
-      address: wide ? readWord64(view, at + 16) : view.getUint32(at + 12, true),
+      address: wide ? readSigned64(view, at + 16) : view.getUint32(at + 12, true),
       data: dataOf(index),
     });
   }
@@ -243,4 +244,9 @@ function stringAt(table: Uint8Array, offset: number): string {
 /** A 64-bit word as a double: exact below 2^53, and above only ever compared with a file's size. */
 function readWord64(view: DataView, offset: number): number {
   return view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 0x1_0000_0000;
+}
+
+/** The same with a sign: exact for addresses in the lowest and the highest 8 PiB. */
+function readSigned64(view: DataView, offset: number): number {
+  return view.getUint32(offset, true) + view.getInt32(offset + 4, true) * 0x1_0000_0000;
 }

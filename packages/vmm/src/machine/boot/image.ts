@@ -1,6 +1,8 @@
 // What a boot loader is given, and how it puts bytes into guest memory.
 
 import { assert } from '../../base/assert.ts';
+import type { Entropy } from '../../base/clock.ts';
+import { VmmError } from '../../base/errors.ts';
 import type { GuestMemory } from '../../bus/guest-memory.ts';
 
 /** A kernel image. */
@@ -23,6 +25,8 @@ export interface BootOptions {
   readonly memoryBytes: number;
   readonly commandLine: string;
   readonly modules: readonly BootModule[];
+  /** Where kernels get the random bytes from that they expect of their loader. */
+  readonly entropy: Entropy;
 }
 
 /** Writes `bytes` at guest-physical `gpa`. The loader has checked that this is RAM. */
@@ -43,6 +47,15 @@ export function zeroGuest(memory: GuestMemory, gpa: number, length: number): voi
   memory.written(gpa, length);
 }
 
+/** `text` with a zero behind it; EINVAL when there is one in it. */
+export function zeroTerminated(text: string): Uint8Array {
+  const encoded = new TextEncoder().encode(text);
+  if (encoded.includes(0)) throw new VmmError('EINVAL', 'The command line contains a zero byte.');
+  const bytes = new Uint8Array(encoded.length + 1);
+  bytes.set(encoded);
+  return bytes;
+}
+
 /** `bytes` as a little-endian view. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -51,4 +64,9 @@ export function viewOf(bytes: Uint8Array): DataView {
 /** A byte count for a refusal, in whole mebibytes rounded up. */
 export function inMegabytes(bytes: number): string {
   return `${Math.ceil(bytes / 0x10_0000)} MB`;
+}
+
+/** An address for a refusal; a negative one is in the upper half of the address space. */
+export function inHex(address: number): string {
+  return `0x${BigInt.asUintN(64, BigInt(address)).toString(16)}`;
 }

@@ -39,6 +39,8 @@ export const XLF_KERNEL_64 = 0x01;
 const MAGIC_HDRS = 0x5372_6448; // "HdrS"
 const BOOT_FLAG_VALUE = 0xaa55;
 const SECTOR = 512;
+/** The unit of syssize. */
+const PARAGRAPH = 16;
 /** boot_params goes on at 0x290 with another field, so no header can be longer. */
 const HEADER_END_MAX = 0x290;
 const HEADER_END_MIN = 0x23c;
@@ -99,11 +101,13 @@ export function parseLinuxHeader(image: KernelImage): LinuxHeader {
   }
   // A setup_sects of 0 means 4: boot.rst, "setup_sects".
   const setupBytes = ((bytes[SETUP_SECTS]! || 4) + 1) * SECTOR;
-  const kernelBytes = view.getUint32(SYSSIZE, true) * 16;
-  if (bytes.length < setupBytes + kernelBytes) {
+  const announcedBytes = view.getUint32(SYSSIZE, true) * PARAGRAPH;
+  const kernelBytes = Math.min(announcedBytes, Math.max(0, bytes.length - setupBytes));
+  // The size is in paragraphs, and Memtest86+ does not fill its last one up.
+  if (kernelBytes <= announcedBytes - PARAGRAPH) {
     throw new VmmError(
       'ENOEXEC',
-      `Kernel ${name} is truncated: its header announces ${setupBytes + kernelBytes} bytes and ` +
+      `Kernel ${name} is truncated: its header announces ${setupBytes + announcedBytes} bytes and ` +
         `the file has ${bytes.length}.`,
     );
   }

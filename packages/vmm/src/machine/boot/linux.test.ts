@@ -1,7 +1,7 @@
 // Images made here field by field from boot.rst; Debian's real kernel is in scripts/guest.test.ts.
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { TestMemory } from '../../../test/boot-memory.ts';
+import { TestMemory, testEntropy } from '../../../test/boot-memory.ts';
 import { VmmError } from '../../base/errors.ts';
 import { loadLinux } from './linux.ts';
 import { isLinuxImage, parseLinuxHeader } from './linux-header.ts';
@@ -45,7 +45,10 @@ function boot(
   const modules = initrds.map((initrd) => ({ commandLine: 'initrd', bytes: initrd }));
   const image = { name: 'vmlinuz', bytes };
   try {
-    return { memory, state: loadLinux(memory, image, { memoryBytes, commandLine, modules }) };
+    return {
+      memory,
+      state: loadLinux(memory, image, { memoryBytes, commandLine, modules, entropy: testEntropy }),
+    };
   } catch (error) {
     if (error instanceof VmmError) expect(memory.writes).toEqual([]);
     throw error;
@@ -146,6 +149,13 @@ test('loadLinux() enters a kernel without XLF_KERNEL_64 by the 32-bit protocol',
   expect(state.gprs).toMatchObject({ rbp: 0, rdi: 0, rbx: 0 });
 });
 
+test('loadLinux() takes a kernel whose last paragraph is not full, as Memtest86+ is', () => {
+  const bytes = makeImage();
+  const { memory } = boot(bytes.subarray(0, bytes.length - 15));
+  expect(memory.writes).toContainEqual({ gpa: 16 * MB, length: KERNEL_BYTES - 15 });
+  expect(() => boot(bytes.subarray(0, bytes.length - 16))).toThrow(/is truncated/);
+});
+
 test('loadLinux() loads a kernel of protocol 2.06 at 1 MiB', () => {
   const { state } = boot(edit((view) => view.setUint16(0x206, 0x0206, true)));
   expect(state.rip).toBe(MB);
@@ -206,7 +216,12 @@ test('loadLinux() answers damaged headers with VmmError or a state inside RAM', 
         try {
           const header = parseLinuxHeader(candidate);
           expect(header.kernel.length).toBeGreaterThan(0);
-          const options = { memoryBytes: 96 * MB, commandLine: 'a', modules: [] };
+          const options = {
+            memoryBytes: 96 * MB,
+            commandLine: 'a',
+            modules: [],
+            entropy: testEntropy,
+          };
           const state = loadLinux(memory, candidate, options);
           expect(memory.offset(state.rip, 1)).toBeGreaterThan(0);
         } catch (error) {

@@ -32,6 +32,7 @@ import {
   type KernelImage,
   viewOf,
   writeGuest,
+  zeroTerminated,
 } from './image.ts';
 import * as setup from './linux-header.ts';
 import { type LinuxHeader, parseLinuxHeader } from './linux-header.ts';
@@ -105,10 +106,7 @@ function encodeCommandLine(image: KernelImage, linux: LinuxHeader, text: string)
       `The command line has ${encoded.length} bytes and kernel ${image.name} takes ${max}.`,
     );
   }
-  if (encoded.includes(0)) throw new VmmError('EINVAL', 'The command line contains a zero byte.');
-  const terminated = new Uint8Array(encoded.length + 1);
-  terminated.set(encoded);
-  return terminated;
+  return zeroTerminated(text);
 }
 
 function checkKernelFits(image: KernelImage, linux: LinuxHeader, memoryBytes: number): void {

@@ -8,6 +8,7 @@ import { type ElfFile, type ElfSegment, PT_LOAD } from './elf.ts';
 import {
   type BootModule,
   type BootOptions,
+  inHex,
   inMegabytes,
   type KernelImage,
   writeGuest,
@@ -75,9 +76,18 @@ export function checkKernel(
   if (!ranges.some((r) => holds(r.address, r.memoryBytes, entry))) {
     throw new VmmError(
       'ENOEXEC',
-      `${what} ${image.name} starts at 0x${entry.toString(16)}, where it loads nothing.`,
+      `${what} ${image.name} starts at ${inHex(entry)}, where it loads nothing.`,
     );
   }
+  checkRanges(image, ranges, memoryBytes);
+}
+
+/** Checks that all ranges lie in RAM (ENOMEM), and no two in the same place (ENOEXEC). */
+export function checkRanges(
+  image: KernelImage,
+  ranges: readonly LoadRange[],
+  memoryBytes: number,
+): void {
   for (const range of ranges) checkRange(image, range, memoryBytes);
   const sorted = [...ranges].sort((a, b) => a.address - b.address);
   sorted.forEach((range, index) => {
@@ -85,7 +95,7 @@ export function checkKernel(
     if (next !== undefined && range.address + range.memoryBytes > next.address) {
       throw new VmmError(
         'ENOEXEC',
-        `Two segments of kernel ${image.name} overlap at 0x${next.address.toString(16)}.`,
+        `Two segments of kernel ${image.name} overlap at ${inHex(next.address)}.`,
       );
     }
   });
@@ -96,11 +106,10 @@ function checkRange(image: KernelImage, range: LoadRange, memoryBytes: number): 
   const conventional = end <= CONVENTIONAL_END;
   const extended = range.address >= EXTENDED_START && end <= lowMemoryEnd(memoryBytes);
   if (conventional || extended) return;
-  const start = `0x${range.address.toString(16)}`;
   throw new VmmError(
     'ENOMEM',
-    `Kernel ${image.name} loads at ${start} to 0x${end.toString(16)}, where a virtual machine of ` +
-      `${inMegabytes(memoryBytes)} has no memory.`,
+    `Kernel ${image.name} loads at ${inHex(range.address)} to ${inHex(end)}, where a virtual ` +
+      `machine of ${inMegabytes(memoryBytes)} has no memory.`,
   );
 }
 

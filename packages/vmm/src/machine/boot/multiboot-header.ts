@@ -1,10 +1,10 @@
 // The header of a Multiboot kernel and what of the file is loaded where: Multiboot Specification
-// version 0.6.96, sections 3.1 and 3.2. Kernels are ELF32 files, or any format whose header gives
-// the load addresses itself (bit 16, "a.out kludge"). As QEMU's -kernel does, x86-64 ELF files are
-// refused: the kernel is entered in 32-bit mode, so such a file is nearly always a mistake.
+// version 0.6.96, sections 3.1 and 3.2. Kernels are ELF files, or any format whose header gives the
+// load addresses itself (bit 16, "a.out kludge"). ELF64 files are taken as GRUB takes them (GNU Mach
+// for x86-64 is one), though QEMU's -kernel does not: their first code is of 32 bits.
 
 import { VmmError } from '../../base/errors.ts';
-import { ELFCLASS32, EM_X86_64, elfSegments, isElf, parseElf } from './elf.ts';
+import { EM_386, EM_X86_64, elfSegments, isElf, parseElf } from './elf.ts';
 import { type KernelImage, viewOf } from './image.ts';
 import { type LoadedKernel, rangesOfElf } from './load-layout.ts';
 
@@ -101,11 +101,10 @@ function fromElf(image: KernelImage): LoadedKernel {
     );
   }
   const file = parseElf(image);
-  if (file.elfClass !== ELFCLASS32 || file.machine === EM_X86_64) {
+  if (file.machine !== EM_386 && file.machine !== EM_X86_64) {
     throw new VmmError(
       'ENOEXEC',
-      `Multiboot kernel ${name} is an x86-64 ELF file; Multiboot enters kernels in 32-bit mode, ` +
-        'so it must be an ELF32 file for the i386.',
+      `Multiboot kernel ${name} is for another processor (e_machine ${file.machine}).`,
     );
   }
   return rangesOfElf(file, elfSegments(file));

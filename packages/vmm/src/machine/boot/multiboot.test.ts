@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { TestMemory } from '../../../test/boot-memory.ts';
+import { TestMemory, testEntropy } from '../../../test/boot-memory.ts';
 import { VmmError } from '../../base/errors.ts';
 import { detectKernel, loadKernel } from './detect.ts';
 import type { BootModule } from './image.ts';
@@ -71,7 +71,7 @@ function boot(bytes: Uint8Array, modules: BootModule[] = [], memoryBytes = 16 * 
   const memory = new TestMemory(memoryBytes);
   memory.bytes.fill(0xcc); // what a machine that was reset could hold
   const image = { name: 'kernel', bytes };
-  const options = { memoryBytes, commandLine: 'one two', modules };
+  const options = { memoryBytes, commandLine: 'one two', modules, entropy: testEntropy };
   return { memory, state: loadKernel(memory, image, options) };
 }
 
@@ -191,8 +191,13 @@ test('detectKernel() finds the header only where it may be and only with its che
   expect(() => kind(broken)).toThrow('is not a kernel');
 });
 
-test('loadMultiboot() refuses x86-64 ELF files, as QEMU does', () => {
-  expect(() => boot(elf64)).toThrow(/is an x86-64 ELF file/);
+test('loadMultiboot() enters an x86-64 ELF file as GRUB does: in 32-bit code', () => {
+  const { state } = boot(elf64);
+  expect(state.rip).toBe(boot(elf32).state.rip);
+  expect(state.segments.cs.ar).toBe(0xc09b);
+  const other = new Uint8Array(elf64);
+  other[18] = 183; // EM_AARCH64
+  expect(() => boot(other)).toThrow(/is for another processor \(e_machine 183\)/);
 });
 
 test.each([
@@ -232,7 +237,12 @@ test('loadKernel() answers damaged and cut kernels with VmmError or a state', ()
       for (const [offset, value] of damage) bytes[offset] = value;
       const image = { name: 'k', bytes: cut < bytes.length ? bytes.subarray(0, cut) : bytes };
       try {
-        const options = { memoryBytes: 16 * MB, commandLine: '', modules: [] };
+        const options = {
+          memoryBytes: 16 * MB,
+          commandLine: '',
+          modules: [],
+          entropy: testEntropy,
+        };
         expect(loadKernel(memory, image, options).gprs.rax).toBe(0x2bad_b002);
       } catch (error) {
         expect(error).toBeInstanceOf(VmmError);
