@@ -24,7 +24,9 @@ export function readModules(word: string | undefined, memoryBytes: number): RunM
   });
 }
 
-/** The bytes of a kernel, uncompressed, that fits into memory; VmmError says why it cannot be had. */
+/**
+ * The bytes of a kernel, uncompressed, that fits into memory; VmmError says why it cannot be had.
+ */
 export function readKernel(path: string, memoryBytes: number): Uint8Array {
   const bytes = readImage('kernel', path, memoryBytes);
   // RFC 1952, 2.3.1: the two bytes by which gzip's format is known.

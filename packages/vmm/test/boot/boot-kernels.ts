@@ -1,5 +1,5 @@
-// Kernels that print what their loader handed to them (kernel.c), made by gcc for each protocol, and
-// two ways to run them: by this project's loader, and by QEMU's where it knows the protocol.
+// Kernels that print what their loader handed to them (kernel.c), made by gcc for each protocol,
+// and two ways to run them: by this project's loader, and by QEMU's where it knows the protocol.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -35,7 +35,9 @@ export const hasQemu: boolean = spawnSync(QEMU, ['--version']).status === 0;
 export class KernelFolder {
   readonly path: string = mkdtempSync(join(tmpdir(), 'boot-kernels-'));
 
-  /** Compiles the kernel of a protocol, an ELF32 file; `wide` makes an ELF64 file of the same code. */
+  /**
+   * Compiles the kernel of a protocol, an ELF32 file; `wide` makes an ELF64 file of the same code.
+   */
   build(protocol: Protocol, wide = false): BootKernel {
     const source = (name: string): string => join(import.meta.dirname, name);
     const path = join(this.path, protocol.toLowerCase());

@@ -1,6 +1,6 @@
 // What kernels get from their loader, asked of the kernels themselves: small ones, which print it.
-// For Multiboot 1 and PVH the oracle is QEMU, which boots the same file; for the rest, the documents
-// that kernel.c names and, of OpenBSD, vmd(8).
+// For Multiboot 1 and PVH the oracle is QEMU, which boots the same file; for the rest, the
+// documents that kernel.c names and, of OpenBSD, vmd(8).
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -50,8 +50,8 @@ export function loadKernel(
 }
 
 /**
- * The kind of a kernel image; ENOEXEC with the reason when it is none that can be loaded. A kernel of
- * several kinds is taken for the first of them in the order above.
+ * The kind of a kernel image; ENOEXEC with the reason when it is none that can be loaded. A kernel
+ * of several kinds is taken for the first of them in the order above.
  */
 export function detectKernel(image: KernelImage): KernelKind {
   const { bytes } = image;

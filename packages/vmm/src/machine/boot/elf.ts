@@ -1,7 +1,7 @@
 // Reader of ELF files: System V ABI, "Object Files" (gabi 4.1), 32-bit and 64-bit, little-endian.
 // Read: the header, the program headers, notes, the section headers with their names. Every offset
-// is checked against the file, so a damaged file is refused and never read beyond its end. Not read:
-// symbols, relocations, extended numbering (more than 65279 sections).
+// is checked against the file, so a damaged file is refused and never read beyond its end. Not
+// read: symbols, relocations, extended numbering (more than 65279 sections).
 
 import { VmmError } from '../../base/errors.ts';
 import { type KernelImage, viewOf } from './image.ts';
@@ -202,7 +202,9 @@ export function elfNotes(segments: readonly ElfSegment[]): ElfNote[] {
   return notes;
 }
 
-/** namesz, descsz, type: words of 32 bits in both classes, each part filled up to a multiple of 4. */
+/**
+ * namesz, descsz, type: words of 32 bits in both classes, each part filled up to a multiple of 4.
+ */
 const NOTE_HEADER_BYTES = 12;
 
 function align4(value: number): number {

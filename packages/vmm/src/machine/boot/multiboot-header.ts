@@ -1,7 +1,7 @@
 // The header of a Multiboot kernel and what of the file is loaded where: Multiboot Specification
 // version 0.6.96, sections 3.1 and 3.2. Kernels are ELF files, or any format whose header gives the
-// load addresses itself (bit 16, "a.out kludge"). ELF64 files are taken as GRUB takes them (GNU Mach
-// for x86-64 is one), though QEMU's -kernel does not: their first code is of 32 bits.
+// load addresses itself (bit 16, "a.out kludge"). ELF64 files are taken as GRUB takes them (GNU
+// Mach for x86-64 is one), though QEMU's -kernel does not: their first code is of 32 bits.
 
 import { VmmError } from '../../base/errors.ts';
 import { EM_386, EM_X86_64, elfSegments, isElf, parseElf } from './elf.ts';

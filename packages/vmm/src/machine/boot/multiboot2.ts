@@ -39,8 +39,9 @@ interface Handover {
 }
 
 /**
- * Loads a Multiboot 2 kernel and its modules into `memory` and returns the state in which the kernel
- * starts. Nothing is written when it refuses: ENOEXEC for a bad image, ENOMEM when it does not fit.
+ * Loads a Multiboot 2 kernel and its modules into `memory` and returns the state in which the
+ * kernel starts. Nothing is written when it refuses: ENOEXEC for a bad image, ENOMEM when it does
+ * not fit.
  */
 export function loadMultiboot2(
   memory: GuestMemory,
@@ -62,7 +63,9 @@ export function loadMultiboot2(
   return protectedModeState(kernel.entry, address + gdtOffset, registers);
 }
 
-/** The information as it lies at `base`; behind it a GDT and the sections that nothing else loads. */
+/**
+ * The information as it lies at `base`; behind it a GDT and the sections that nothing else loads.
+ */
 function makeInformation(
   handover: Handover,
   base: number,

@@ -1,7 +1,7 @@
-// What an OpenBSD kernel is told by its boot loader: the arguments on its stack (boot(8/amd64)), and
-// the list of structures that they point to, as sys/arch/amd64/include/biosvar.h lays them out. Given
-// here: the memory map and the console. Of the command line, which such kernels have not, the options
-// of the boot prompt are taken: -a, -c, -d, -s and a root device.
+// What an OpenBSD kernel is told by its boot loader: the arguments on its stack (boot(8/amd64)),
+// and the list of structures that they point to, as sys/arch/amd64/include/biosvar.h lays them out.
+// Given here: the memory map and the console. Of the command line, which such kernels have not, the
+// options of the boot prompt are taken: -a, -c, -d, -s and a root device.
 
 import { VmmError } from '../../base/errors.ts';
 import { viewOf } from './image.ts';
@@ -18,9 +18,9 @@ const BIOS_MAP_END = 0;
 const BIOS_MAP_FREE = 1;
 
 /**
- * The console of today's kernels: device, speed, address of 64 bits, frequency, flags, register width
- * and shift. To older ones it is four words: device, speed, address of 32 bits, frequency. Both find
- * theirs in this, with a frequency of zero.
+ * The console of today's kernels: device, speed, address of 64 bits, frequency, flags, register
+ * width and shift. To older ones it is four words: device, speed, address of 32 bits, frequency.
+ * Both find theirs in this, with a frequency of zero.
  */
 const CONSDEV_BYTES = 32;
 /** dev_t of tty00: major 8, minor 0. */
@@ -53,8 +53,9 @@ export interface BootPrompt {
 }
 
 /**
- * The options in a command line: words that begin with a dash, and the name of a device. Other words
- * mean nothing to OpenBSD and are left out. EINVAL for letters that the boot prompt does not know.
+ * The options in a command line: words that begin with a dash, and the name of a device. Other
+ * words mean nothing to OpenBSD and are left out. EINVAL for letters that the boot prompt does not
+ * know.
  */
 export function parseBootPrompt(commandLine: string): BootPrompt {
   let howto = 0;

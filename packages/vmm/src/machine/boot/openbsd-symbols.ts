@@ -20,7 +20,9 @@ const NARROW = { ehdr: 52, phoff: 28, shoff: 32, phentsize: 42, phnum: 44, shdr:
 /** Sections that ddb(4) and ctfconv(1)'s readers want besides symbols and strings. */
 const NAMED_SECTIONS: readonly string[] = ['.debug_line', '.SUNW_ctf'];
 
-/** Bytes to load behind the kernel, at a multiple of eight; undefined for a kernel without sections. */
+/**
+ * Bytes to load behind the kernel, at a multiple of eight; undefined for a kernel without sections.
+ */
 export function loadedSymbols(file: ElfFile): Uint8Array | undefined {
   const wide = file.elfClass === ELFCLASS64;
   const place = wide ? WIDE : NARROW;

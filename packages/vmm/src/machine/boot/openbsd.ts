@@ -58,9 +58,9 @@ const ENTRY_MASK = 0x0fff_ffff;
 const PT_OPENBSD_RANDOMIZE = 0x65a3_dbe6;
 
 /**
- * Loads an ELF kernel as OpenBSD's and returns the state in which it starts. Nothing is written when
- * it refuses: ENOEXEC for a bad image, ENOMEM when it does not fit, EINVAL for options or modules
- * that such a kernel does not take.
+ * Loads an ELF kernel as OpenBSD's and returns the state in which it starts. Nothing is written
+ * when it refuses: ENOEXEC for a bad image, ENOMEM when it does not fit, EINVAL for options or
+ * modules that such a kernel does not take.
  */
 export function loadOpenbsd(
   memory: GuestMemory,
@@ -148,7 +148,9 @@ const WRITABLE = 0x02;
 const USER = 0x04;
 const LARGE_PAGE = 0x80;
 
-/** Virtual = physical for 1 GiB in pages of 2 MiB: PML4, page-directory-pointer table, directory. */
+/**
+ * Virtual = physical for 1 GiB in pages of 2 MiB: PML4, page-directory-pointer table, directory.
+ */
 function longPageTables(): Uint8Array {
   const tables = new Uint8Array(LOW_END - PML4_ADDRESS);
   const view = viewOf(tables);
