@@ -86,7 +86,7 @@ function refusal(image: KernelImage): string {
   if (bytes.length >= 512 && viewOf(bytes).getUint16(510, true) === 0xaa55) {
     return `File ${name} is not a kernel but has a boot sector: it may be a disk image (-d).`;
   }
-  return `File ${name} is not a kernel: it is neither a Linux bzImage nor an ELF or Multiboot kernel.`;
+  return `File ${name} is not a kernel: it is neither a Linux bzImage nor an ELF file.`;
 }
 
 /** Why an ELF file of no protocol cannot be OpenBSD's kernel; undefined when it can. */

@@ -107,8 +107,8 @@ export function parseLinuxHeader(image: KernelImage): LinuxHeader {
   if (kernelBytes <= announcedBytes - PARAGRAPH) {
     throw new VmmError(
       'ENOEXEC',
-      `Kernel ${name} is truncated: its header announces ${setupBytes + announcedBytes} bytes and ` +
-        `the file has ${bytes.length}.`,
+      `Kernel ${name} is truncated: its header announces ${setupBytes + announcedBytes} bytes ` +
+        `and the file has ${bytes.length}.`,
     );
   }
   if (kernelBytes === 0) throw new VmmError('ENOEXEC', `Kernel ${name} contains no code.`);
