@@ -1,6 +1,7 @@
-// A disk with Debian 12 on it, made of Debian's packages by mmdebstrap(1) and mke2fs(8): no mount, no
-// loop device, and where the kernel lets users have namespaces, no root. The disk boots by its MBR
-// (GRUB, in the gap before the partition), and its kernel and initrd come along for direct boot.
+// A disk with Debian 12 on it, made of Debian's packages by mmdebstrap(1) and mke2fs(8): no mount,
+// no loop device, and where the kernel lets users have namespaces, no root. The disk boots by its
+// MBR (GRUB, in the gap before the partition), and its kernel and initrd come along for direct
+// boot.
 //
 // Root logs in on the first serial port, without a password. There is one partition, /dev/vda1.
 
@@ -148,7 +149,9 @@ function makeTree(work: string, more: readonly string[], say: Say): string {
   return tree;
 }
 
-/** Unpacks nothing twice: extracting and making the file system see one and the same owner of files. */
+/**
+ * Unpacks nothing twice: extracting and making the file system see one and the same owner of files.
+ */
 function makeDisk(disk: string, tree: string): void {
   writeFileSync(disk, '');
   truncateSync(disk, DISK_BYTES);

@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -13,19 +14,62 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { VmmError } from '../packages/vmm/src/base/errors.ts';
+import { root } from './root.ts';
 
 /** Told of what takes long. */
 export type Say = (text: string) => void;
 
+/** Where packages come from: options of apt(8). */
+export interface Archive {
+  readonly options: readonly string[];
+  /** Whether the lists of packages are this program's own, which it can update without root. */
+  readonly own: boolean;
+}
+
+/** The packages of this system. */
+export const SYSTEM: Archive = { options: [], own: false };
+
+/**
+ * The packages of another architecture of Debian's, as `i386`: from where this system's come, with
+ * lists of packages of their own, so that the system need not know the architecture.
+ */
+export function archiveOf(architecture: string): Archive {
+  const folder = join(root(), '.cache', `apt-${architecture}`);
+  mkdirSync(join(folder, 'lists', 'partial'), { recursive: true });
+  mkdirSync(join(folder, 'cache', 'archives', 'partial'), { recursive: true });
+  const status = join(folder, 'status');
+  if (!existsSync(status)) writeFileSync(status, '');
+  const settings = [
+    `APT::Architecture=${architecture}`,
+    `APT::Architectures=${architecture}`,
+    `Dir::State::lists=${join(folder, 'lists')}`,
+    `Dir::State::status=${status}`,
+    `Dir::Cache=${join(folder, 'cache')}`,
+    'APT::Sandbox::User=root',
+  ];
+  return { options: settings.flatMap((setting) => ['-o', setting]), own: true };
+}
+
 /** The package that the metapackage stands for today, as `linux-image-6.1.0-56-cloud-amd64`. */
-export function packageBehind(metapackage: string, pattern: RegExp, say: Say): string {
+export function packageBehind(
+  metapackage: string,
+  pattern: RegExp,
+  say: Say,
+  archive: Archive = SYSTEM,
+): string {
   const find = (): string | undefined => {
-    const text = run('apt-cache', ['depends', metapackage], `ask apt for ${metapackage}`);
-    return pattern.exec(text)?.[1];
+    const words = [...archive.options, 'depends', metapackage];
+    try {
+      return pattern.exec(run('apt-cache', words, `ask apt for ${metapackage}`))?.[1];
+    } catch (error) {
+      // Lists that were never fetched have no such package.
+      if (archive.own && error instanceof VmmError) return undefined;
+      throw error;
+    }
   };
   let name = find();
   if (name === undefined) {
-    updatePackageLists(metapackage, say);
+    updatePackageLists(metapackage, say, archive);
     name = find();
   }
   if (name !== undefined) return name;
@@ -35,15 +79,15 @@ export function packageBehind(metapackage: string, pattern: RegExp, say: Say): s
   );
 }
 
-function updatePackageLists(wanted: string, say: Say): void {
-  if (process.getuid?.() !== 0) {
+function updatePackageLists(wanted: string, say: Say, archive: Archive): void {
+  if (!archive.own && process.getuid?.() !== 0) {
     throw new VmmError(
       'EPERM',
       `apt knows no package ${wanted}; run "apt-get update" as root and try again.`,
     );
   }
   say('Updating the package lists');
-  run('apt-get', ['update', '-q'], 'update the package lists');
+  run('apt-get', [...archive.options, 'update', '-q'], 'update the package lists');
 }
 
 /**
@@ -54,18 +98,19 @@ export function fetchPackage(
   members: readonly string[],
   folder: string,
   say: Say,
+  archive: Archive = SYSTEM,
 ): void {
   if (existsSync(folder)) return;
   say(`Fetching Debian's ${name}`);
   const work = mkdtempSync(`${folder}-`);
   // As root, apt would drop to its own user, who may not write here, and warn about it.
-  const options = ['-q', '-o', 'APT::Sandbox::User=root'];
+  const options = ['-q', '-o', 'APT::Sandbox::User=root', ...archive.options];
   run('apt-get', ['download', ...options, name], `download the package ${name}`, work);
-  const archive = readdirSync(work).find((file) => file.endsWith('.deb'));
-  if (archive === undefined) throw new VmmError('EIO', `apt downloaded no file for ${name}.`);
+  const file = readdirSync(work).find((entry) => entry.endsWith('.deb'));
+  if (file === undefined) throw new VmmError('EIO', `apt downloaded no file for ${name}.`);
   const unpack = 'dpkg-deb --fsys-tarfile "$0" | tar -x --wildcards "$@"';
-  run('sh', ['-c', unpack, archive, ...members], `unpack the package ${name}`, work);
-  rmSync(join(work, archive));
+  run('sh', ['-c', unpack, file, ...members], `unpack the package ${name}`, work);
+  rmSync(join(work, file));
   // Somebody else may have been faster; his copy is the same.
   if (existsSync(folder)) rmSync(work, { recursive: true });
   else renameSync(work, folder);

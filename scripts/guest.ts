@@ -7,7 +7,15 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type CpioEntry, cpioArchive } from '../packages/vmm/src/machine/boot/cpio.ts';
-import { fetchPackage, findFile, packageBehind, updateFile } from './debian.ts';
+import {
+  type Archive,
+  archiveOf,
+  fetchPackage,
+  findFile,
+  packageBehind,
+  SYSTEM,
+  updateFile,
+} from './debian.ts';
 import { modulesInOrder } from './kernel-modules.ts';
 import { root } from './root.ts';
 
@@ -31,7 +39,33 @@ export const FIRST_LINE = 'init: hello from the initramfs';
 
 const DISK_BYTES = 4 * 1024 * 1024;
 const KNOWN_FILE_BYTES = 1024 * 1024;
-const KERNEL_METAPACKAGE = 'linux-image-cloud-amd64';
+
+/** Which of Debian's kernels a guest has, with a busybox of the same architecture. */
+export interface Flavour {
+  readonly metapackage: string;
+  /** The folder in the cache. */
+  readonly cache: string;
+  readonly archive: () => Archive;
+}
+
+/** The kernel for virtual machines of clouds, x86-64. */
+const CLOUD: Flavour = {
+  metapackage: 'linux-image-cloud-amd64',
+  cache: 'guest',
+  archive: () => SYSTEM,
+};
+/** The 32-bit kernel with page tables of three levels. */
+export const I386_PAE: Flavour = {
+  metapackage: 'linux-image-686-pae',
+  cache: 'guest-686-pae',
+  archive: () => archiveOf('i386'),
+};
+/** The one with two levels. */
+export const I386: Flavour = {
+  metapackage: 'linux-image-686',
+  cache: 'guest-686',
+  archive: () => archiveOf('i386'),
+};
 const BUSYBOX_PACKAGE = 'busybox-static';
 
 /** What is unpacked of the packages: a kernel without all of its 1100 modules. */
@@ -53,15 +87,20 @@ const MODULES = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_net'];
  * The guest, fetched and unpacked when it is not in the cache yet; `say` is told of what takes
  * long. Throws VmmError with a sentence when a package cannot be had.
  */
-export function prepareGuest(say: (text: string) => void = () => {}): Guest {
-  const cache = join(root(), '.cache', 'guest');
+export function prepareGuest(
+  say: (text: string) => void = () => {},
+  flavour: Flavour = CLOUD,
+): Guest {
+  const cache = join(root(), '.cache', flavour.cache);
   const kernelFolder = join(cache, 'kernel');
   const busyboxFolder = join(cache, 'busybox');
   mkdirSync(cache, { recursive: true });
   const kernelPackage = (): string =>
-    packageBehind(KERNEL_METAPACKAGE, /Depends: (linux-image-\S+)/, say);
-  if (!existsSync(kernelFolder)) fetchPackage(kernelPackage(), KERNEL_MEMBERS, kernelFolder, say);
-  fetchPackage(BUSYBOX_PACKAGE, BUSYBOX_MEMBERS, busyboxFolder, say);
+    packageBehind(flavour.metapackage, /Depends: (linux-image-\S+)/, say, flavour.archive());
+  const fetch = (name: string, members: readonly string[], folder: string): void =>
+    fetchPackage(name, members, folder, say, flavour.archive());
+  if (!existsSync(kernelFolder)) fetch(kernelPackage(), KERNEL_MEMBERS, kernelFolder);
+  fetch(BUSYBOX_PACKAGE, BUSYBOX_MEMBERS, busyboxFolder);
   const kernel = findFile(kernelFolder, (path) => basename(path).startsWith('vmlinuz-'));
   const busybox = findFile(busyboxFolder, (path) => basename(path) === 'busybox');
   const disk = pattern(DISK_BYTES, 7);
