@@ -49,6 +49,14 @@ const PACKAGES = [
   ...['grub-pc-bin', 'grub-common'],
 ];
 
+/** The files of scripts/image, and where they go. */
+const CONFIGURATION: Readonly<Record<string, string>> = {
+  interfaces: '/etc/network/interfaces',
+  'grub.cfg': '/boot/grub/grub.cfg',
+  fstab: '/etc/fstab',
+  'timeouts.conf': '/etc/systemd/system.conf.d/timeouts.conf',
+};
+
 /** Modules of GRUB in the file that the MBR loads: what it takes to find all others. */
 const GRUB_MODULES = ['biosdisk', 'part_msdos', 'ext2'];
 const GRUB_FOLDER = '/usr/lib/grub/i386-pc';
@@ -94,9 +102,7 @@ export function prepareImage(more: readonly string[] = [], say: Say = () => {}):
 
 /** What the cached disk was made of: when it differs, the disk is made anew. */
 function recipeOf(more: readonly string[]): string {
-  const files = ['interfaces', 'grub.cfg', 'fstab'].map((name) =>
-    readFileSync(source(name), 'utf8'),
-  );
+  const files = Object.keys(CONFIGURATION).map((name) => readFileSync(source(name), 'utf8'));
   return JSON.stringify([SUITE, DISK_BYTES, PACKAGES, more, files]);
 }
 
@@ -130,10 +136,8 @@ function makeTree(work: string, more: readonly string[], say: Say): string {
       ),
       hook('chroot "$1" passwd --delete root'),
       hook('echo debian > "$1/etc/hostname"'),
-      hook(`upload ${source('interfaces')} /etc/network/interfaces`),
-      hook(`upload ${source('fstab')} /etc/fstab`),
-      hook('mkdir -p "$1/boot/grub"'),
-      hook(`upload ${source('grub.cfg')} /boot/grub/grub.cfg`),
+      hook('mkdir -p "$1/boot/grub" "$1/etc/systemd/system.conf.d"'),
+      ...Object.entries(CONFIGURATION).map(([name, to]) => hook(`upload ${source(name)} ${to}`)),
       hook(
         `chroot "$1" grub-mkimage -O i386-pc -o ${GRUB_CORE} -p '(hd0,msdos1)/boot/grub' ` +
           GRUB_MODULES.join(' '),
@@ -150,7 +154,8 @@ function makeTree(work: string, more: readonly string[], say: Say): string {
 }
 
 /**
- * Unpacks nothing twice: extracting and making the file system see one and the same owner of files.
+ * The disk with the files of `tree`. They are unpacked by the command that makes the file system of
+ * them: fakeroot(1) forgets their owners when it ends.
  */
 function makeDisk(disk: string, tree: string): void {
   writeFileSync(disk, '');
