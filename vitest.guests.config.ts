@@ -6,7 +6,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['scripts/guests/*.test.ts'],
-    testTimeout: 900_000,
+    testTimeout: 1_800_000,
     fileParallelism: false,
     pool: 'threads',
   },

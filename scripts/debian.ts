@@ -87,7 +87,14 @@ function updatePackageLists(wanted: string, say: Say, archive: Archive): void {
     );
   }
   say('Updating the package lists');
-  run('apt-get', [...archive.options, 'update', '-q'], 'update the package lists');
+  try {
+    run('apt-get', [...archive.options, 'update', '-q'], 'update the package lists');
+  } catch (error) {
+    // A mirror that is being renewed lacks one list of several: what is wanted may be in the
+    // others.
+    if (!archive.own || !(error instanceof VmmError)) throw error;
+    say(error.message);
+  }
 }
 
 /**

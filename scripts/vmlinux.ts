@@ -51,30 +51,39 @@ function unpackLz4(data: Uint8Array, size: number): Uint8Array {
 function unpackBlock(data: Uint8Array, out: Uint8Array, start: number): number {
   let to = start;
   let at = 0;
-  /** A length that does not fit into four bits goes on in bytes up to one that is not 255. */
-  const length = (nibble: number): number => {
-    let value = nibble;
-    if (nibble === 15) {
-      let byte: number;
-      do {
-        byte = data[at++]!;
-        value += byte;
-      } while (byte === 255);
-    }
-    return value;
-  };
   while (at < data.length) {
     const token = data[at++]!;
-    const literals = length(token >> 4);
+    const literals = lengthAt(data, at, token >> 4);
+    at += lengthBytes(token >> 4, literals);
     out.set(data.subarray(at, at + literals), to);
     at += literals;
     to += literals;
     if (at >= data.length) break;
     const offset = data[at]! | (data[at + 1]! << 8);
     at += 2;
-    const end = to + length(token & 15) + 4;
+    const matched = lengthAt(data, at, token & 15);
+    at += lengthBytes(token & 15, matched);
+    const end = to + matched + MATCH_MIN;
     // Byte by byte: what is copied may be what this copy has just written.
     for (; to < end; to++) out[to] = out[to - offset]!;
   }
   return to;
+}
+
+/** The shortest match: what is written is what is beyond it. */
+const MATCH_MIN = 4;
+
+/** A length that does not fit into four bits goes on in bytes up to one that is not 255. */
+function lengthAt(data: Uint8Array, at: number, nibble: number): number {
+  let length = nibble;
+  if (nibble !== 15) return length;
+  for (let index = at; ; index++) {
+    length += data[index]!;
+    if (data[index] !== 255) return length;
+  }
+}
+
+/** How many bytes of those {@link lengthAt} has read. */
+function lengthBytes(nibble: number, length: number): number {
+  return nibble === 15 ? Math.floor((length - 15) / 255) + 1 : 0;
 }

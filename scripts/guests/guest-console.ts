@@ -15,6 +15,7 @@ export class GuestConsole {
   private readonly child: ChildProcess;
   private seen = '';
   private pending = '';
+  private ended = false;
   /** Up to where {@link waitFor} has looked. */
   private from = 0;
   private listener: (() => void) | undefined;
@@ -30,7 +31,9 @@ export class GuestConsole {
     }
     this.closed = new Promise((resolve, reject) => {
       this.child.once('error', reject);
+      // Its output has been read to the end then, which it need not have when it has exited.
       this.child.once('close', (status) => {
+        this.ended = true;
         resolve(status);
         this.listener?.();
       });
@@ -64,7 +67,7 @@ export class GuestConsole {
         this.from += match.index + match[0].length;
         return match;
       }
-      if (this.child.exitCode !== null || this.child.signalCode !== null) {
+      if (this.ended) {
         const status = await this.closed;
         throw new Error(`the guest ended (${status}) without ${pattern}:\n${this.tail}`);
       }
