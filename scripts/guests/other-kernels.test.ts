@@ -66,7 +66,7 @@ test('GRUB Invaders, a Multiboot kernel of 32 bits, runs without a display', asy
     '-m',
     '16M',
     '-t',
-    '3',
+    '20',
     '-v',
     '--no-reboot',
     '-b',
