@@ -9,6 +9,7 @@ export { HostFile, openHostFile } from './host-file.ts';
 export { HostAlarm, NodeNetwork } from './host-network.ts';
 export { KvmEngine, openKvmEngine } from './kvm/kvm-engine.ts';
 export { type KvmSpeed, measureKvm, slowness } from './kvm/probe.ts';
+export type { Deliver } from './machine-saver.ts';
 export type {
   CompilerStatistics,
   EngineName,
@@ -27,5 +28,7 @@ export type {
   RunVm,
 } from './run-options.ts';
 export { ENGINE_DEFAULT, ENGINES, JIT_DEFAULT, JIT_MODES } from './run-options.ts';
+export type { SavedDisk, SavedHost } from './saved-host.ts';
+export { loadHost, restoredNetwork, savedNumbering } from './saved-host.ts';
 export { Terminal } from './terminal.ts';
 export { runVm } from './vm-process.ts';

@@ -25,6 +25,9 @@ const MAC_PREFIX = [0xfe, 0xe1, 0xbb, 0xd1];
 export interface OpenInterface {
   readonly mac: Uint8Array;
   readonly gateway: Gateway | undefined;
+  /** What it was opened with, and by which numbers it goes; absent with the cable unplugged. */
+  readonly network?: RunNetwork;
+  readonly numbering?: RunNumbering;
 }
 
 /**
@@ -38,8 +41,13 @@ export async function openInterfaces(
   const open: OpenInterface[] = [];
   try {
     for (const [index, { mac = randomMac(index), network }] of interfaces.entries()) {
-      const gateway = network && (await openLocalNetwork(network, index, mac, name));
-      open.push({ mac, gateway });
+      if (network === undefined) {
+        open.push({ mac, gateway: undefined });
+        continue;
+      }
+      const numbering = numberingOf(network);
+      const gateway = await openLocalNetwork({ ...network, numbering }, index, mac, name);
+      open.push({ mac, gateway, network, numbering });
     }
   } catch (error) {
     closeInterfaces(open);
@@ -60,19 +68,21 @@ function randomMac(index: number): Uint8Array {
   return mac;
 }
 
+/** The numbering of a network, complete. */
+function numberingOf({ numbering = NUMBERING_DEFAULT, inet6 }: RunNetwork): RunNumbering {
+  if (!inet6 || numbering.prefix6 !== undefined) return numbering;
+  return { ...numbering, prefix6: uniqueLocalPrefix(new HostEntropy()) };
+}
+
 async function openLocalNetwork(
-  network: RunNetwork,
+  network: RunNetwork & { readonly numbering: RunNumbering },
   index: number,
   guestMac: Uint8Array,
   name: string,
 ): Promise<Gateway> {
   const clock = new HostClock();
   const entropy = new HostEntropy();
-  const {
-    prefix,
-    vmId,
-    prefix6 = uniqueLocalPrefix(entropy),
-  } = network.numbering ?? NUMBERING_DEFAULT;
+  const { prefix, vmId, prefix6 } = network.numbering;
   const { gateway, guest } = localInterface(prefix, vmId, index);
   const local = new Gateway({
     clock,
@@ -82,7 +92,7 @@ async function openLocalNetwork(
     guest,
     gateway,
     prefixLength: LOCAL_PREFIX_LENGTH,
-    ...(network.inet6 ? { gateway6: gatewayAddress6(prefix6, gateway) } : {}),
+    ...(prefix6 && network.inet6 ? { gateway6: gatewayAddress6(prefix6, gateway) } : {}),
     ...(network.nat ? { host: new NodeNetwork() } : {}),
     hostLoopback: network.hostLoopback,
     // RFC 1123, section 2.1: what a virtual machine may be called is wider.

@@ -10,10 +10,13 @@ import type {
   JitMode,
   JitStatistics,
   Prefix,
+  SnapshotReader,
 } from 'vmm';
 import type { EngineChoice } from './engine-choice.ts';
+import type { Deliver } from './machine-saver.ts';
 
 export type { EngineChoice } from './engine-choice.ts';
+export type { Deliver } from './machine-saver.ts';
 
 /** A file loaded beside the kernel: Linux's initrd, or a Multiboot module. */
 export interface RunModule {
@@ -84,6 +87,12 @@ export interface RunControl {
   /** Lets them go on. */
   unpause(): void;
   /**
+   * Saves the machine, which stands still meanwhile, and ends the run as `suspended` when `deliver`
+   * has resolved. When it rejects, or the machine cannot be saved, so does this, and the machine is
+   * as it was, paused or not. EBUSY when it is being saved already; ENODEV on an engine that cannot.
+   */
+  suspend(deliver: Deliver): Promise<void>;
+  /**
    * Asks the guest to shut down, which ends the run in time if it complies; false when it is not
    * listening. Absent when the machine has no device to ask with.
    */
@@ -116,6 +125,13 @@ export interface RunOptions {
   readonly disks: readonly RunDisk[];
   /** In the order in which the guest finds them; one with its cable unplugged unless given. */
   readonly interfaces?: readonly RunInterface[];
+  /**
+   * A suspended machine to go on with: the kernel is then for resets only. It must have this memory
+   * and these disks and interfaces.
+   */
+  readonly restore?: SnapshotReader;
+  /** Told how many bytes of its memory have come. */
+  readonly onRestoreProgress?: (bytes: number) => void;
   readonly engine: EngineName;
   /** Told which engine was taken, before the machine starts. */
   readonly onEngine?: (choice: EngineChoice) => void;
@@ -173,10 +189,18 @@ export interface RunStatistics {
 /**
  * Why a run ended: `halt`, the guest stopped its processor with interrupts off; `poweroff`, it
  * switched the machine off; `exit-port`, it wrote to the exit port; `timeout`; `reset`, only with
- * {@link RunOptions.noReboot}; `left`, by {@link RunOptions.stop}; `error`, the machine cannot go
- * on.
+ * {@link RunOptions.noReboot}; `left`, by {@link RunOptions.stop}; `suspended`, by {@link
+ * RunControl.suspend}; `error`, the machine cannot go on.
  */
-export type RunEnd = 'halt' | 'poweroff' | 'exit-port' | 'timeout' | 'reset' | 'left' | 'error';
+export type RunEnd =
+  | 'halt'
+  | 'poweroff'
+  | 'exit-port'
+  | 'timeout'
+  | 'reset'
+  | 'left'
+  | 'suspended'
+  | 'error';
 
 /** How a run ended. */
 export interface RunOutcome {

@@ -16,6 +16,7 @@ import type {
   MachineEnd,
   MachineStatistics,
   QueueConfig,
+  SavedParts,
   SoftStatistics,
   VirtioDevice,
 } from 'vmm';
@@ -77,11 +78,14 @@ export type VcpuMessage =
     }
   | { readonly kind: 'reset'; readonly device: number }
   | { readonly kind: 'query'; readonly device: number }
+  /** The answer to {@link MainMessage} `save`. */
+  | { readonly kind: 'saved'; readonly parts: SavedParts }
+  | { readonly kind: 'not-saved'; readonly code: Errno; readonly message: string }
   | { readonly kind: 'refused'; readonly code: Errno; readonly message: string }
   | { readonly kind: 'ended'; readonly end: MachineEnd; readonly statistics: WorkerStatistics };
 
-/** From the main thread to the worker. */
-export type MainMessage =
+/** From a backend in the main thread to the worker. */
+export type DeviceMessage =
   | { readonly kind: 'quiesced'; readonly device: number }
   | { readonly kind: 'needs-reset'; readonly device: number; readonly reason: string }
   | {
@@ -91,7 +95,10 @@ export type MainMessage =
       readonly bytes: Uint8Array;
     };
 
-/** A virtio backend's state, for a snapshot. */
+/** From the main thread to the worker; `save` to one that stands still, with nothing in flight. */
+export type MainMessage = DeviceMessage | { readonly kind: 'save' };
+
+/** A virtio backend's state, to be saved. */
 export interface QueueState {
   readonly busy: boolean;
   readonly positions: readonly number[];
@@ -110,6 +117,7 @@ export class ThreadLink {
   /** Guest memory that backends in the main thread wrote. */
   readonly writtenPages: PageSet;
   private readonly words: Int32Array;
+  private pauses = 0;
 
   constructor(buffer: SharedArrayBuffer, addressBytes: number) {
     this.words = new Int32Array(buffer, 0, HEADER_BYTES / 4);
@@ -151,12 +159,17 @@ export class ThreadLink {
 
   /** Asks the worker to hold the machine, or to go on with it. */
   set pausing(pausing: boolean) {
-    Atomics.store(this.words, PAUSE, pausing ? 1 : 0);
+    Atomics.store(this.words, PAUSE, pausing ? ++this.pauses : 0);
     this.ring();
   }
 
   get pausing(): boolean {
-    return Atomics.load(this.words, PAUSE) !== 0;
+    return this.pauseNumber !== 0;
+  }
+
+  /** Which time it is that the machine is to be held, from 1; 0 when it is not. */
+  get pauseNumber(): number {
+    return Atomics.load(this.words, PAUSE);
   }
 
   // Bits. The methods that set them return true when the other thread is to be told.

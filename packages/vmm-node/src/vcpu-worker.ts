@@ -12,6 +12,8 @@ import {
   type JitMode,
   Machine,
   type MachineHost,
+  type MachineOptions,
+  type SavedParts,
   type SerialPeer,
   SoftEngine,
   type SoftStatistics,
@@ -32,6 +34,14 @@ import {
 } from './thread-link.ts';
 import { RemoteBackend, remoteDevice } from './virtio-remote.ts';
 import { CODE_BYTES } from './vm-memory.ts';
+
+/** A machine that was saved, for the worker to go on with. */
+export interface RestoredMachine {
+  readonly parts: SavedParts;
+  /** Its time, and what has passed since then in the world. */
+  readonly timeNs: number;
+  readonly behindNs: number;
+}
 
 /** What the main thread starts the worker with. */
 export interface VcpuWorkerData {
@@ -54,6 +64,8 @@ export interface VcpuWorkerData {
   readonly compiler: CompileLink | undefined;
   readonly exitPort: boolean;
   readonly noReboot: boolean;
+  /** Instead of booting. */
+  readonly restored: RestoredMachine | undefined;
 }
 
 /** Output is shown this often while the guest is busy; at once when it idles. */
@@ -116,16 +128,31 @@ class VcpuHost implements MachineHost {
     const { link, clock } = this;
     const sinceNs = clock.now();
     if (this.hasOutput) this.showOutput();
-    this.post({ kind: 'paused' });
-    for (;;) {
-      const { rings } = link;
-      if (!link.pausing || link.stopping) break;
+    for (let told = 0; ; ) {
+      const { rings, pauseNumber } = link;
+      if (pauseNumber === 0 || link.stopping) break;
+      if (pauseNumber !== told) this.post({ kind: 'paused' });
+      told = pauseNumber;
+      // What backends finish meanwhile reaches the devices before they are saved.
+      if (this.takeIn()) this.save();
       link.awaitRing(rings, Infinity);
     }
     clock.leaveOut(clock.now() - sinceNs);
   }
 
-  private takeIn(): void {
+  /** Answers with the machine but for its memory. */
+  private save(): void {
+    try {
+      this.post({ kind: 'saved', parts: this.machine!.saveParts() });
+    } catch (error) {
+      if (!(error instanceof VmmError)) throw error;
+      this.post({ kind: 'not-saved', code: error.code, message: error.message });
+    }
+  }
+
+  /** Takes in what the main thread has; true when that asks for the machine. */
+  private takeIn(): boolean {
+    let isAsked = false;
     const interrupts = this.link.takeInterrupts();
     // Before the guest learns by an interrupt what was written, so does the processor.
     this.link.writtenPages.take((address) => this.machine?.memoryWritten(address, 4096));
@@ -136,9 +163,11 @@ class VcpuHost implements MachineHost {
       const received = receiveMessageOnPort(this.port);
       if (received === undefined) break;
       const message: MainMessage = received.message;
-      this.backends[message.device].receive(message);
+      if (message.kind === 'save') isAsked = true;
+      else this.backends[message.device].receive(message);
     }
     this.feed();
+    return isAsked;
   }
 
   /** Gives the guest what is typed, as much as it takes. */
@@ -218,14 +247,15 @@ function openEngine(data: VcpuWorkerData, clock: Clock, entropy: Entropy): Watch
 }
 
 function main(data: VcpuWorkerData): void {
-  const clock = new HostClock();
+  const { restored } = data;
+  const clock = new HostClock(restored?.timeNs, restored?.behindNs);
   const entropy = new HostEntropy();
   const host = new VcpuHost(data, clock);
   const devices = data.devices.map((it, index) => remoteDevice(it, host.backends[index]));
   let watched: WatchedEngine;
   try {
     watched = openEngine(data, clock, entropy);
-    host.machine = new Machine({
+    const options: MachineOptions = {
       name: data.name,
       ram: new GuestRam(data.memory, data.memoryBytes),
       engine: watched.engine,
@@ -240,7 +270,8 @@ function main(data: VcpuWorkerData): void {
       disks: devices.slice(data.nics),
       exitPort: data.exitPort,
       noReboot: data.noReboot,
-    });
+    };
+    host.machine = restored ? Machine.restore(options, restored.parts) : new Machine(options);
   } catch (error) {
     if (!(error instanceof VmmError)) throw error;
     host.post({ kind: 'refused', code: error.code, message: error.message });

@@ -3,7 +3,12 @@
 
 import { expect, test } from 'vitest';
 import type { QueueConfig, VirtioBackend, VirtioDevice, VirtioEvents } from 'vmm';
-import { createLinkMemory, type MainMessage, ThreadLink, type VcpuMessage } from './thread-link.ts';
+import {
+  createLinkMemory,
+  type DeviceMessage,
+  ThreadLink,
+  type VcpuMessage,
+} from './thread-link.ts';
 import { BackendServer, RemoteBackend, remoteDevice } from './virtio-remote.ts';
 
 const MEMORY_BYTES = 1 << 20;
@@ -31,6 +36,10 @@ class LoggedBackend implements VirtioBackend {
     this.log.push(`activate ${queues.length} queues with ${features}`);
   }
 
+  hold(held: boolean): void {
+    this.log.push(held ? 'hold' : 'go on');
+  }
+
   kick(queue: number): void {
     this.log.push(`kick ${queue}`);
   }
@@ -49,7 +58,7 @@ function build() {
   const buffer = createLinkMemory(MEMORY_BYTES);
   const link = new ThreadLink(buffer, MEMORY_BYTES);
   const toMain: VcpuMessage[] = [];
-  const toWorker: MainMessage[] = [];
+  const toWorker: DeviceMessage[] = [];
   const backend = new LoggedBackend();
   const device: VirtioDevice = {
     name: 'test',

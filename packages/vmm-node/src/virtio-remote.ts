@@ -3,7 +3,7 @@
 // to the backend. In between are the bits and messages of thread-link.ts.
 
 import type { QueueConfig, VirtioBackend, VirtioDevice, VirtioEvents } from 'vmm';
-import type { DeviceDescription, MainMessage, ThreadLink, VcpuMessage } from './thread-link.ts';
+import type { DeviceDescription, DeviceMessage, ThreadLink, VcpuMessage } from './thread-link.ts';
 
 /** The backend of device `device` as the worker has it. */
 export class RemoteBackend implements VirtioBackend {
@@ -31,6 +31,9 @@ export class RemoteBackend implements VirtioBackend {
     if (this.link.attentionDevice(this.device)) this.post({ kind: 'attention' });
   }
 
+  /** The main thread holds the backend itself, while this thread stands still. */
+  hold(): void {}
+
   reset(): void {
     this.post({ kind: 'reset', device: this.device });
   }
@@ -49,7 +52,7 @@ export class RemoteBackend implements VirtioBackend {
   }
 
   /** Takes a message of the {@link BackendServer}. */
-  receive(message: MainMessage): void {
+  receive(message: DeviceMessage): void {
     switch (message.kind) {
       case 'quiesced':
         this.events?.quiesced();
@@ -89,14 +92,14 @@ export class BackendServer {
     device: number,
     virtio: VirtioDevice,
     link: ThreadLink,
-    post: (message: MainMessage) => void,
+    post: (message: DeviceMessage) => void,
   ) {
     const { name, id, classCode, features, queueSizes, config } = virtio;
     this.description = { name, id, classCode, features, queueSizes, config };
     this.backend = virtio.backend;
     this.queues = [...queueSizes.keys()];
     this.link = link;
-    const tell = (message: MainMessage): void => {
+    const tell = (message: DeviceMessage): void => {
       post(message);
       link.ring();
     };
@@ -136,6 +139,15 @@ export class BackendServer {
 
   reset(): void {
     this.backend.reset();
+  }
+
+  /** Begins nothing new; see VirtioBackend of vmm. */
+  hold(held: boolean): void {
+    this.backend.hold(held);
+  }
+
+  get busy(): boolean {
+    return this.backend.busy;
   }
 
   query(): void {

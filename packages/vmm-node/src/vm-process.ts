@@ -13,6 +13,7 @@ import {
   GuestRam,
   type MachineEnd,
   ramRanges,
+  type SnapshotReader,
   type VirtioDevice,
   VirtioNetBackend,
   VmmError,
@@ -24,7 +25,9 @@ import { ConsolePump } from './console-pump.ts';
 import { openDisk } from './disk-image.ts';
 import { chooseEngine, type EngineChoice } from './engine-choice.ts';
 import { closeInterfaces, type OpenInterface, openInterfaces } from './local-network.ts';
-import type { RunEnd, RunOptions, RunOutcome, RunStatistics } from './run-options.ts';
+import { type Deliver, MachineSaver } from './machine-saver.ts';
+import type { EngineName, RunEnd, RunOptions, RunOutcome, RunStatistics } from './run-options.ts';
+import { saveHost } from './saved-host.ts';
 import {
   createLinkMemory,
   type MainMessage,
@@ -32,7 +35,7 @@ import {
   type VcpuMessage,
   type WorkerStatistics,
 } from './thread-link.ts';
-import type { VcpuWorkerData } from './vcpu-worker.ts';
+import type { RestoredMachine, VcpuWorkerData } from './vcpu-worker.ts';
 import { BackendServer } from './virtio-remote.ts';
 import { createVmMemory } from './vm-memory.ts';
 
@@ -47,7 +50,7 @@ const TIMEOUT_STATUS = 124;
 const YOUNG_MB = 8;
 
 /** Why the main thread ends a run. */
-type StopReason = 'left' | 'timeout';
+type StopReason = 'left' | 'timeout' | 'suspended';
 
 /** How the worker ended. */
 type WorkerEnd =
@@ -61,18 +64,40 @@ type WorkerEnd =
  * memory is more than can be had, a disk or the kernel is no good, a port cannot be forwarded.
  */
 export async function runVm(options: RunOptions): Promise<RunOutcome> {
-  const choice = chooseEngine(options.engine);
+  const choice = chooseEngine(engineFor(options));
   options.onEngine?.(choice);
   const memory = createVmMemory(options.memoryBytes);
+  // Who sent the machine has its disks until all of it is here.
+  const restored = options.restore && (await readMachine(options, options.restore, memory));
   const disks = await openDisks(options);
   let interfaces: readonly OpenInterface[] = [];
   try {
     interfaces = await openInterfaces(options.interfaces ?? [{}], options.name);
-    return await new VmProcess(options, choice.engine, memory, disks, interfaces).run();
+    const { engine } = choice;
+    return await new VmProcess(options, engine, memory, disks, interfaces).run(restored);
   } finally {
     closeInterfaces(interfaces);
     await closeDisks(disks);
   }
+}
+
+/** What a machine was saved with, the soft engine can go on with. */
+function engineFor({ engine, restore }: RunOptions): EngineName {
+  return restore !== undefined && engine === 'auto' ? 'soft' : engine;
+}
+
+async function readMachine(
+  { memoryBytes, onRestoreProgress }: RunOptions,
+  restore: SnapshotReader,
+  memory: WebAssembly.Memory,
+): Promise<RestoredMachine> {
+  const { timeNs, wallMs, ...machine } = restore.machine;
+  if (machine.memoryBytes !== memoryBytes) {
+    const [has, had] = [memoryBytes, machine.memoryBytes].map((bytes) => bytes / 1024 ** 2);
+    throw new VmmError('EINVAL', `The machine has ${has} MB of memory, not the ${had} it had.`);
+  }
+  const parts = await restore.finish(new GuestRam(memory, memoryBytes), onRestoreProgress);
+  return { parts, timeNs, behindNs: (Date.now() - wallMs) * 1e6 };
 }
 
 async function openDisks(options: RunOptions): Promise<Disk[]> {
@@ -108,6 +133,9 @@ class VmProcess {
   private overdue: NodeJS.Timeout | undefined;
   private settle: (end: WorkerEnd) => void = () => {};
   private held: (() => void)[] = [];
+  private readonly saver: MachineSaver;
+  /** The worker has said so, and was not told to go on since. */
+  private isStill = false;
 
   constructor(
     options: RunOptions,
@@ -139,16 +167,25 @@ class VmProcess {
     this.servers = [...nics, ...blocks].map(
       (device, index) => new BackendServer(index, device, this.link, post),
     );
+    this.saver = new MachineSaver({
+      ram,
+      servers: this.servers,
+      host: saveHost(options, interfaces),
+      post: (message) => {
+        post(message);
+        this.link.ring();
+      },
+    });
   }
 
-  async run(): Promise<RunOutcome> {
+  async run(restored: RestoredMachine | undefined): Promise<RunOutcome> {
     const { timeoutMs, stop } = this.options;
     const ended = new Promise<WorkerEnd>((resolve) => {
       this.settle = resolve;
     });
     const compiles = this.engine === 'soft' && this.options.jit === 'on';
     const compiler = compiles ? startCompiler(this.memory) : undefined;
-    const worker = this.startWorker(compiler?.link);
+    const worker = this.startWorker(compiler?.link, restored);
     const onStop = (): void => this.stop('left');
     stop.addEventListener('abort', onStop);
     if (stop.aborted) onStop();
@@ -157,6 +194,7 @@ class VmProcess {
     this.console.start();
     const end = await ended;
     this.standsStill();
+    this.saver.ended();
     stop.removeEventListener('abort', onStop);
     clearTimeout(timer);
     clearTimeout(this.overdue);
@@ -167,7 +205,10 @@ class VmProcess {
     return this.outcome(end);
   }
 
-  private startWorker(compiler: CompileLink | undefined): Worker {
+  private startWorker(
+    compiler: CompileLink | undefined,
+    restored: RestoredMachine | undefined,
+  ): Worker {
     const { options } = this;
     const data: VcpuWorkerData = {
       name: options.name,
@@ -187,6 +228,7 @@ class VmProcess {
       compiler,
       exitPort: options.exitPort,
       noReboot: options.noReboot,
+      restored,
     };
     const worker = new Worker(new URL('./vcpu-worker.js', import.meta.url), {
       workerData: data,
@@ -224,9 +266,11 @@ class VmProcess {
         this.options.onRunning?.({
           pause: () => this.pause(),
           unpause: () => this.unpause(),
+          suspend: (deliver) => this.suspend(deliver),
         });
         return;
       case 'paused':
+        this.isStill = this.link.pausing;
         this.standsStill();
         return;
       case 'restarted':
@@ -241,6 +285,12 @@ class VmProcess {
       case 'query':
         this.servers[message.device].query();
         return;
+      case 'saved':
+        this.saver.answered(message.parts);
+        return;
+      case 'not-saved':
+        this.saver.answered(new VmmError(message.code, message.message));
+        return;
       case 'refused':
         this.settle({ kind: 'refused', error: new VmmError(message.code, message.message) });
         return;
@@ -250,6 +300,7 @@ class VmProcess {
   }
 
   private pause(): Promise<void> {
+    if (this.isStill) return Promise.resolve();
     return new Promise((resolve) => {
       this.held.push(resolve);
       this.link.pausing = true;
@@ -257,7 +308,20 @@ class VmProcess {
   }
 
   private unpause(): void {
+    this.isStill = false;
     this.link.pausing = false;
+  }
+
+  private async suspend(deliver: Deliver): Promise<void> {
+    const wasPaused = this.link.pausing;
+    try {
+      await this.pause();
+      await this.saver.save(deliver);
+    } catch (error) {
+      if (!wasPaused) this.unpause();
+      throw error;
+    }
+    this.stop('suspended');
   }
 
   private standsStill(): void {

@@ -3,6 +3,7 @@ export type { Clock, Entropy } from './base/clock.ts';
 export { VirtualClock } from './base/clock.ts';
 export type { Errno } from './base/errors.ts';
 export { VmmError } from './base/errors.ts';
+export type { SavedPart, SavedRecord, SavedValue } from './base/saved-state.ts';
 export type { BlockFile } from './block/block-file.ts';
 export { copyDisk } from './block/copy-disk.ts';
 export type { Disk, DiskFormat } from './block/disk.ts';
@@ -47,6 +48,10 @@ export type {
 export { Machine } from './machine/machine.ts';
 export type { GapStatistics } from './machine/run-gaps.ts';
 export { GAP_CLASSES_MS } from './machine/run-gaps.ts';
+export type { MachineSummary } from './machine/snapshot/machine-section.ts';
+export { SnapshotReader } from './machine/snapshot/snapshot-reader.ts';
+export type { SavedParts, Snapshot, SnapshotPiece } from './machine/snapshot/snapshot-writer.ts';
+export { writeSnapshot } from './machine/snapshot/snapshot-writer.ts';
 export type { Endpoint, IpAddress, Prefix } from './net/address.ts';
 export { formatIp, parseIp, parsePrefix } from './net/address.ts';
 export type { GatewayOptions } from './net/gateway.ts';

@@ -1,6 +1,7 @@
 // An engine without a processor, for tests of the monitor: each run() plays the next step of a
 // script and each call is written down. Registers are storage.
 
+import type { SavedValue } from '../src/base/saved-state.ts';
 import type {
   Engine,
   EngineExit,
@@ -112,6 +113,12 @@ export class FakeVcpu implements EngineVcpu {
   setPvclockVersion(version: number): void {
     this.pvclock = { ...this.pvclock, version };
   }
+
+  save(): SavedValue {
+    return this.pages > 0;
+  }
+
+  load(): void {}
 
   close(): void {
     this.isClosed = true;

@@ -27,9 +27,11 @@ import {
   MSR,
   type PvclockState,
   pvclockAddress,
+  type SavedValue,
   type VcpuRegState,
   VM_RWREGS_ALL,
   VM_RWREGS_GPRS,
+  VmmError,
 } from 'vmm';
 import { AccessPieces } from './access-pieces.ts';
 import { HeldStore } from './held-store.ts';
@@ -471,6 +473,14 @@ export class KvmVcpu implements EngineVcpu {
   private pvclockRecord(): number {
     if ((this.pvclockGpa & 1n) === 0n) return -1;
     return this.kvm.slots.offsetOf(Number(pvclockAddress(this.pvclockGpa)));
+  }
+
+  save(): SavedValue {
+    throw new VmmError('ENODEV', 'A machine on the kvm engine cannot be saved yet.');
+  }
+
+  load(): void {
+    throw new VmmError('ENODEV', 'The kvm engine cannot go on with a saved machine yet.');
   }
 
   close(): void {

@@ -43,8 +43,11 @@ interface Entry extends MmioRange {
 
 /** The memory-mapped space of one machine. */
 export class MmioBus {
+  /** Transient: who claims keeps where. */
   private readonly entries: Entry[] = [];
+  /** Transient: a cache. */
   private last: Entry | undefined;
+  /** Transient: a statistic. */
   private unclaimed = 0;
 
   /** How many byte accesses found no device. */

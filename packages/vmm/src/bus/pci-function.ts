@@ -5,6 +5,7 @@
 // MSI and MSI-X, BIST, parity and system errors, latency timers, which no device of ours has.
 
 import { assert } from '../base/assert.ts';
+import { bytes, flag, refuse, type SavedValue, savedFields, u8 } from '../base/saved-state.ts';
 import type { IrqLine } from './irq.ts';
 import type { MmioDevice } from './mmio-bus.ts';
 import type { PortDevice } from './port-bus.ts';
@@ -68,27 +69,37 @@ export interface PciWindow {
   write(offset: number, size: 1 | 2 | 4, value: number): void;
 }
 
-/** Version 1 of the state of {@link PciFunction}. */
-export interface PciFunctionState {
-  readonly v: 1;
-  readonly config: number[];
-  readonly intx: boolean;
-}
+const CONFIG_BYTES = 256;
+
+/** What a suspension keeps of {@link PciFunction}. */
+const PCI_FUNCTION_STATE = savedFields({
+  config: bytes(CONFIG_BYTES),
+  intxLevel: flag,
+  irqNumber: u8,
+});
 
 /** A function at bus 0. Build it, add ranges and capabilities, then add it to the bus. */
 export class PciFunction {
   readonly name: string;
-  private readonly config = new Uint8Array(256);
-  private readonly writable = new Uint8Array(256);
+  private readonly config = new Uint8Array(CONFIG_BYTES);
+  /** Which bits the guest may change. Transient: how the function is built. */
+  private readonly writable = new Uint8Array(CONFIG_BYTES);
   private readonly view = new DataView(this.config.buffer);
+  /** Transient, as is what follows: how the function is built. */
   private readonly ranges: PciRange[] = [];
+  /** Transient: as above. */
   private readonly initialBars: number[] = [];
+  /** Transient: as above. */
   private readonly windows: PciWindow[] = [];
+  /** Transient: as above. */
   private capabilityEnd = FIRST_CAPABILITY;
+  /** Transient: as above. */
   private lastCapability = 0;
   private intxLevel = false;
+  /** Transient: wiring. */
   private irqLine: IrqLine | undefined;
   private irqNumber = 0;
+  /** Transient: wiring. */
   private decodingChanged: () => void = () => {};
 
   constructor(identity: PciIdentity) {
@@ -235,15 +246,22 @@ export class PciFunction {
     }
   }
 
-  /** What a snapshot keeps. */
-  save(): PciFunctionState {
-    return { v: 1, config: [...this.config], intx: this.intxLevel };
+  /** What a suspension keeps. */
+  save(): SavedValue {
+    return PCI_FUNCTION_STATE.save(this);
   }
 
-  /** Takes back what {@link save} gave; the line's level is its controller's to restore. */
-  load(state: PciFunctionState): void {
-    this.config.set(state.config);
-    this.intxLevel = state.intx;
+  /**
+   * Takes back what {@link save} of the same function gave; the line's level is its controller's to
+   * restore. EINVAL when it is another function, or at another line.
+   */
+  load(saved: SavedValue, where: string): void {
+    const { config, irqNumber } = PCI_FUNCTION_STATE.decode(saved, where);
+    const fixed = config.every((byte, at) => ((byte ^ this.config[at]) & ~this.writable[at]) === 0);
+    if (!fixed || irqNumber !== this.irqNumber) {
+      refuse(where, 'is of another device, or of one elsewhere');
+    }
+    PCI_FUNCTION_STATE.load(this, saved, where);
     this.decodingChanged();
   }
 

@@ -192,10 +192,11 @@ test('load() puts ranges and address register back', () => {
   it.addRange({ kind: 'io', size: 0x100, device: ports });
   pci.add(it, { interrupt: true });
   write(1, 0x10, 4, 0x5000);
-  const state = pci.save();
+  const states = [pci.save(), it.save()];
   pci.reset();
   expect(portBus.read(0x5001, 1)).toBe(0xff);
-  pci.load(state);
+  pci.load(states[0]!, 'pci');
+  it.load(states[1]!, 'it');
   expect(portBus.read(0x5001, 1)).toBe(0xa1);
   expect(portBus.read(0xcf8, 4)).toBe(at(1, 0x10));
 });

@@ -7,9 +7,10 @@
 // errors.
 
 import { VmmError } from '../base/errors.ts';
+import { type SavedValue, savedFields, u32 } from '../base/saved-state.ts';
 import type { IrqLine } from './irq.ts';
 import type { MmioBus } from './mmio-bus.ts';
-import { type PciBar, PciFunction, type PciFunctionState } from './pci-function.ts';
+import { type PciBar, PciFunction } from './pci-function.ts';
 import type { PortBus, PortDevice, PortSize } from './port-bus.ts';
 
 /** OpenBSD's PCI vendor id, and that of its subsystems. */
@@ -47,12 +48,8 @@ export interface PciWiring {
   readonly resetControl?: PortDevice;
 }
 
-/** Version 1 of the state of {@link PciBus}; the functions in order of device number. */
-export interface PciBusState {
-  readonly v: 1;
-  readonly address: number;
-  readonly functions: PciFunctionState[];
-}
+/** What a suspension keeps of {@link PciBus}; its functions are parts of their own. */
+const PCI_BUS_STATE = savedFields({ address: u32 });
 
 interface Mapping {
   readonly bar: PciBar;
@@ -64,23 +61,30 @@ export class PciBus implements PortDevice {
   readonly name = 'pci';
   readonly portSizeMax = 4;
   private readonly wiring: PciWiring;
+  /** The host bridge, device 0. */
+  readonly bridge: PciFunction;
+  /** Transient: wiring. */
   private readonly functions: PciFunction[] = [];
+  /** Transient: follows from the functions' registers. */
   private mappings: Mapping[] = [];
   private address = 0;
+  /** Transient, as is what follows: how the bus is built. */
   private irqsUsed = 0;
+  /** Transient: as above. */
   private nextIo = IO_FIRST;
+  /** Transient: as above. */
   private nextMemory = MEMORY_FIRST;
 
   constructor(wiring: PciWiring) {
     this.wiring = wiring;
-    const bridge = new PciFunction({
+    this.bridge = new PciFunction({
       name: 'pchb',
       vendor: PCI_VENDOR_OPENBSD,
       device: PCI_PRODUCT_OPENBSD_PCHB,
       classCode: CLASS_BRIDGE_HOST,
       subsystemVendor: PCI_VENDOR_OPENBSD,
     });
-    this.add(bridge, { interrupt: false });
+    this.add(this.bridge, { interrupt: false });
   }
 
   /**
@@ -136,15 +140,14 @@ export class PciBus implements PortDevice {
     for (const pciFunction of this.functions) pciFunction.reset();
   }
 
-  /** What a snapshot keeps. */
-  save(): PciBusState {
-    return { v: 1, address: this.address, functions: this.functions.map((it) => it.save()) };
+  /** What a suspension keeps. */
+  save(): SavedValue {
+    return PCI_BUS_STATE.save(this);
   }
 
-  /** Takes back what {@link save} of a bus with the same functions gave. */
-  load(state: PciBusState): void {
-    this.address = state.address;
-    for (const [index, saved] of state.functions.entries()) this.functions[index]?.load(saved);
+  /** Takes back what {@link save} gave. */
+  load(saved: SavedValue, where: string): void {
+    PCI_BUS_STATE.load(this, saved, where);
   }
 
   private readData(offset: number, size: PortSize): number {

@@ -60,9 +60,11 @@ class Claim implements PortClaim {
 
 /** The port space of one machine. */
 export class PortBus {
-  /** For every port the number of its claim in `claims`, 0 for none. */
+  /** For every port the number of its claim in `claims`, 0 for none. Transient: as those. */
   private readonly owners = new Uint16Array(PORTS);
+  /** Transient: who claims keeps where. */
   private readonly claims: (Claim | undefined)[] = [undefined];
+  /** Transient: a statistic. */
   private unclaimed = 0;
 
   /** How many byte accesses found no device. */

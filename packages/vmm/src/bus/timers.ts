@@ -9,6 +9,7 @@ export interface Timer {
 }
 
 class Entry implements Timer {
+  /** Transient: whose timer it is arms it anew. */
   atNs = Infinity;
   private readonly queue: TimerQueue;
   readonly callback: (nowNs: number) => void;
@@ -31,7 +32,9 @@ class Entry implements Timer {
 
 /** The timers of a machine. A machine has about five, so the queue is a plain list. */
 export class TimerQueue {
+  /** Transient: wiring. */
   private readonly entries: Entry[] = [];
+  /** Transient: follows from the entries. */
   private nextNs = Infinity;
 
   /** A timer that calls `callback` with the current time when its deadline passes. */

@@ -86,6 +86,6 @@ test('load() keeps the place in the item', () => {
   read(0x00, 2);
   const state = fwCfg.save();
   fwCfg.reset();
-  fwCfg.load(state);
+  fwCfg.load(state, 'fw_cfg');
   expect(bus.read(0x511, 1)).toBe('M'.charCodeAt(0));
 });

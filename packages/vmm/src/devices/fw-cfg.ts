@@ -5,6 +5,7 @@
 // contents are made when they are read.
 
 import { assert } from '../base/assert.ts';
+import { type SavedValue, savedFields, u16, u32 } from '../base/saved-state.ts';
 import type { GuestMemory } from '../bus/guest-memory.ts';
 import type { PortDevice, PortSize } from '../bus/port-bus.ts';
 
@@ -42,13 +43,8 @@ const DMA_WRITE = 16;
 const NAME_BYTES = 56;
 const ENTRY_BYTES = 64;
 
-/** Version 1 of the state of {@link FwCfg}: the items themselves are the machine's to add again. */
-export interface FwCfgState {
-  readonly v: 1;
-  readonly key: number;
-  readonly offset: number;
-  readonly dmaHigh: number;
-}
+/** What a suspension keeps of {@link FwCfg}: the items are the machine's to add again. */
+const FW_CFG_STATE = savedFields({ key: u16, offset: u32, dmaHigh: u32 });
 
 interface File {
   readonly name: string;
@@ -60,7 +56,9 @@ export class FwCfg implements PortDevice {
   readonly name = 'fw_cfg';
   readonly portSizeMax = 4;
   private readonly memory: GuestMemory;
+  /** Transient: the machine adds them. */
   private readonly items = new Map<number, Uint8Array>();
+  /** Transient: likewise. */
   private readonly files: File[] = [];
   private key = 0;
   private offset = 0;
@@ -121,16 +119,14 @@ export class FwCfg implements PortDevice {
     }
   }
 
-  /** What a snapshot keeps. */
-  save(): FwCfgState {
-    return { v: 1, key: this.key, offset: this.offset, dmaHigh: this.dmaHigh };
+  /** What a suspension keeps. */
+  save(): SavedValue {
+    return FW_CFG_STATE.save(this);
   }
 
   /** Takes back what {@link save} gave. */
-  load(state: FwCfgState): void {
-    this.key = state.key;
-    this.offset = state.offset;
-    this.dmaHigh = state.dmaHigh;
+  load(saved: SavedValue, where: string): void {
+    FW_CFG_STATE.load(this, saved, where);
   }
 
   private select(key: number): void {

@@ -3,6 +3,8 @@
 // counting element was loaded. A count loads at the first clock after it is written, so that OUT in
 // mode 0 rises N + 1 clocks after the write, as the data sheet's timing diagrams have it.
 
+import { flag, list, type SavedValue, savedFields, u8, u53, whole } from '../base/saved-state.ts';
+
 const STATUS_OUT = 0x80;
 const STATUS_NULL_COUNT = 0x40;
 
@@ -18,25 +20,24 @@ const MODE = {
   HARDWARE_STROBE: 5,
 } as const;
 
-/** Version 1 of the state of one {@link Counter}; times are ticks of {@link PIT_HZ}. */
-export interface CounterState {
-  readonly v: 1;
-  readonly mode: number;
-  readonly rw: number;
-  readonly bcd: boolean;
-  readonly gate: boolean;
-  readonly count: number;
-  readonly start: number;
-  readonly heldAt: number;
-  readonly next: number;
-  readonly nextAt: number;
-  readonly lowByte: number;
-  readonly readHigh: boolean;
-  readonly latch: number[];
-  readonly latchedStatus: number;
-}
+/** What a suspension keeps of {@link Counter}; times are ticks of PIT_HZ. */
+const COUNTER_STATE = savedFields({
+  mode: whole(0, 5),
+  rw: whole(1, 3),
+  bcd: flag,
+  gate: flag,
+  count: whole(1, 0x10000),
+  start: u53,
+  heldAt: u53,
+  next: u53,
+  nextAt: u53,
+  lowByte: u53,
+  readHigh: flag,
+  latch: list(u8, 0, 2),
+  latchedStatus: u53,
+});
 
-/** A tick that never comes, and "none" for what has no value; survives JSON, unlike Infinity. */
+/** A tick that never comes, and "none" for what has no value; a whole number, unlike Infinity. */
 export const NEVER: number = Number.MAX_SAFE_INTEGER;
 
 /** One of the three counters. Times are whole ticks of the input clock, counted from power-on. */
@@ -74,20 +75,14 @@ export class Counter {
     this.control(RW.BOTH << 4, 0);
   }
 
-  /** What a snapshot keeps. */
-  save(): CounterState {
-    const { mode, rw, bcd, gate, count, readHigh, start, heldAt, next, nextAt } = this;
-    const { lowByte, latchedStatus } = this;
-    const times = { start, heldAt, next, nextAt };
-    const latch = [...this.latch];
-    return { v: 1, mode, rw, bcd, gate, count, readHigh, lowByte, latchedStatus, latch, ...times };
+  /** What a suspension keeps. */
+  save(): SavedValue {
+    return COUNTER_STATE.save(this);
   }
 
   /** Takes back what {@link save} gave. */
-  load(state: CounterState): void {
-    const { v: _version, latch, ...rest } = state;
-    Object.assign(this, rest);
-    this.latch = [...latch];
+  load(saved: SavedValue, where: string): void {
+    COUNTER_STATE.load(this, saved, where);
   }
 
   /** A control word for this counter. */

@@ -310,11 +310,11 @@ test('load() goes on where save() was', () => {
   program(0, 3, 2, 1000);
   go(300);
   out(0x43, 0);
-  const state = JSON.parse(JSON.stringify(pit.save()));
+  const state = structuredClone(pit.save());
   pit.reset();
   go(100);
   edges.length = 0;
-  pit.load(state);
+  pit.load(state, 'i8253');
   expect(inb(0x40) | (inb(0x40) << 8)).toBe(701);
   expect(count(0)).toBe(601);
   goTo(2200);

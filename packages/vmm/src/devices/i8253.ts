@@ -7,10 +7,11 @@
 // Port 0x61, which holds the gate of counter 2 and shows its output, is the device beside it.
 
 import type { Clock } from '../base/clock.ts';
+import { parts, type SavedValue, savedFields, u53, whole } from '../base/saved-state.ts';
 import type { IrqLine } from '../bus/irq.ts';
 import type { PortDevice, PortSize } from '../bus/port-bus.ts';
 import type { Timer, TimerQueue } from '../bus/timers.ts';
-import { Counter, type CounterState, NEVER } from './i8253-counter.ts';
+import { Counter, NEVER } from './i8253-counter.ts';
 
 /** The input clock of all three counters: a twelfth of 14.31818 MHz. */
 export const PIT_HZ = 1193182;
@@ -21,12 +22,12 @@ const READ_BACK_NO_COUNT = 0x20;
 const READ_BACK_NO_STATUS = 0x10;
 const CONTROL_RW = 0x30;
 
-/** Version 1 of the state of {@link I8253}. */
-export interface I8253State {
-  readonly v: 1;
-  readonly counters: CounterState[];
-  readonly speaker: number;
-}
+/** What a suspension keeps of {@link I8253}. */
+const I8253_STATE = savedFields({
+  counters: parts,
+  dueTick: u53,
+  speaker: whole(0, 0x0f),
+});
 
 /** The timer: four ports, IRQ 0, and the counter-2 pins that port 0x61 reaches. */
 export class I8253 implements PortDevice {
@@ -41,6 +42,7 @@ export class I8253 implements PortDevice {
   private dueTick = NEVER;
   /** Port B's writable bits: gate, speaker and the two parity-check disables. */
   private speaker = 0;
+  /** Transient: a statistic. */
   private merged = 0;
 
   constructor(clock: Clock, timers: TimerQueue, irq0: IrqLine) {
@@ -82,18 +84,16 @@ export class I8253 implements PortDevice {
     if (index === 0 && !latched) this.schedule(now);
   }
 
-  /** What a snapshot keeps. Times are the machine's: the clock must go on from where it was. */
-  save(): I8253State {
-    return { v: 1, counters: this.counters.map((it) => it.save()), speaker: this.speaker };
+  /** What a suspension keeps. Times are the machine's: the clock must go on from where it was. */
+  save(): SavedValue {
+    return I8253_STATE.save(this);
   }
 
   /** Takes back what {@link save} gave. The level of IRQ 0 is the controller's to restore. */
-  load(state: I8253State): void {
-    for (const [index, saved] of state.counters.entries()) {
-      this.counters[index as 0 | 1 | 2].load(saved);
-    }
-    this.speaker = state.speaker;
-    this.arm(this.counters[0].nextRise(this.now()));
+  load(saved: SavedValue, where: string): void {
+    I8253_STATE.load(this, saved, where);
+    // An edge that has become due since comes late, and is not lost.
+    this.arm(this.dueTick);
   }
 
   private now(): number {

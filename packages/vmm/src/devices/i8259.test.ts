@@ -267,10 +267,10 @@ test('load() restores requests and service without new edges', () => {
   served();
   raise(3);
   raise(10);
-  const state = JSON.parse(JSON.stringify(pics.save()));
+  const state = structuredClone(pics.save());
   pics.reset();
   expect(pics.pending()).toBe(false);
-  pics.load(state);
+  pics.load(state, 'i8259');
   expect(served()).toBe(0x2a);
   out(0xa0, 0x20);
   out(0x20, 0x20);

@@ -5,6 +5,7 @@
 // buffered mode, LTIM (a PC's ELCR takes its place, as in the PIIX4), a slave elsewhere than at
 // IR2.
 
+import { flag, list, part, type SavedValue, savedFields, u8, whole } from '../base/saved-state.ts';
 import type { InterruptController, IrqLine } from '../bus/irq.ts';
 import type { PortDevice, PortSize } from '../bus/port-bus.ts';
 
@@ -33,24 +34,23 @@ const OCW2 = {
   ROTATE_ON_SPECIFIC_EOI: 7,
 } as const;
 
-/** Version 1 of the state of {@link I8259}. */
-export interface I8259State {
-  readonly v: 1;
-  readonly irr: number;
-  readonly isr: number;
-  readonly imr: number;
-  readonly lines: number;
-  readonly elcr: number;
-  readonly vectorBase: number;
-  readonly top: number;
-  readonly nextIcw: number;
-  readonly icw1: number;
-  readonly icw4: number;
-  readonly readIsr: boolean;
-  readonly poll: boolean;
-  readonly specialMask: boolean;
-  readonly rotateInAeoi: boolean;
-}
+/** What a suspension keeps of {@link I8259}. */
+const I8259_STATE = savedFields({
+  irr: u8,
+  isr: u8,
+  imr: u8,
+  lines: u8,
+  levelTriggered: u8,
+  vectorBase: u8,
+  top: whole(0, 7),
+  nextIcw: whole(0, 4),
+  icw1: u8,
+  icw4: u8,
+  readIsr: flag,
+  poll: flag,
+  specialMask: flag,
+  rotateInAeoi: flag,
+});
 
 /** One 8259A: two ports. */
 export class I8259 implements PortDevice {
@@ -74,7 +74,7 @@ export class I8259 implements PortDevice {
   private poll = false;
   private specialMask = false;
   private rotateInAeoi = false;
-  /** The input whose request drives INT, or -1. */
+  /** The input whose request drives INT, or -1. Transient: follows from the registers. */
   private request = -1;
 
   /** `outputChanged` is called when INT has changed; a slave hangs on input `cascade`, if any. */
@@ -159,20 +159,14 @@ export class I8259 implements PortDevice {
     this.update();
   }
 
-  /** What a snapshot keeps. */
-  save(): I8259State {
-    const { irr, isr, imr, lines, vectorBase, top, nextIcw, icw1, icw4 } = this;
-    const { readIsr, poll, specialMask, rotateInAeoi } = this;
-    const counters = { irr, isr, imr, lines, vectorBase, top, nextIcw, icw1, icw4 };
-    const elcr = this.levelTriggered;
-    return { v: 1, ...counters, elcr, readIsr, poll, specialMask, rotateInAeoi };
+  /** What a suspension keeps. */
+  save(): SavedValue {
+    return I8259_STATE.save(this);
   }
 
   /** Takes back what {@link save} gave. The inputs keep their saved levels, without edges. */
-  load(state: I8259State): void {
-    const { v: _version, elcr, ...rest } = state;
-    Object.assign(this, rest);
-    this.levelTriggered = elcr;
+  load(saved: SavedValue, where: string): void {
+    I8259_STATE.load(this, saved, where);
     this.update();
   }
 
@@ -278,13 +272,13 @@ const CASCADE = 2;
 /** Lines that are edge triggered whatever ELCR says: timer, keyboard, cascade; clock and FPU. */
 const ELCR_WRITABLE = [0xf8, 0xde] as const;
 
-/** Version 1 of the state of {@link I8259Pair}. */
-export interface I8259PairState {
-  readonly v: 1;
-  readonly master: I8259State;
-  readonly slave: I8259State;
-  readonly elcr: readonly [number, number];
-}
+/** What a suspension keeps of {@link I8259Pair}. */
+const I8259_PAIR_STATE = savedFields({
+  elcrBits: list(u8, 2, 2),
+  // The slave's request reaches the master's input.
+  slave: part,
+  master: part,
+});
 
 /** Master and slave of a PC: sixteen lines, one INTR. Ports: each chip's two, and ELCR's two. */
 export class I8259Pair implements InterruptController {
@@ -292,12 +286,12 @@ export class I8259Pair implements InterruptController {
   readonly slave: I8259 = new I8259('i8259 slave', () => this.cascade());
   /** ELCR1 and ELCR2: a set bit makes the line level triggered. */
   readonly elcr: PortDevice;
-  private readonly elcrBits: [number, number] = [0, 0];
+  private elcrBits: readonly number[] = [0, 0];
 
   constructor() {
     this.elcr = {
       name: 'i8259 elcr',
-      readPort: (offset) => this.elcrBits[offset & 1],
+      readPort: (offset) => this.elcrBits[offset & 1]!,
       writePort: (offset, _size, value) => this.writeElcr(offset & 1, value),
     };
   }
@@ -331,23 +325,19 @@ export class I8259Pair implements InterruptController {
 
   /** Power-on. */
   reset(): void {
-    this.elcrBits.fill(0);
+    this.elcrBits = [0, 0];
     this.master.reset();
     this.slave.reset();
   }
 
-  /** What a snapshot keeps. */
-  save(): I8259PairState {
-    const elcr: [number, number] = [this.elcrBits[0], this.elcrBits[1]];
-    return { v: 1, master: this.master.save(), slave: this.slave.save(), elcr };
+  /** What a suspension keeps. */
+  save(): SavedValue {
+    return I8259_PAIR_STATE.save(this);
   }
 
   /** Takes back what {@link save} gave. */
-  load(state: I8259PairState): void {
-    this.elcrBits[0] = state.elcr[0];
-    this.elcrBits[1] = state.elcr[1];
-    this.slave.load(state.slave);
-    this.master.load(state.master);
+  load(saved: SavedValue, where: string): void {
+    I8259_PAIR_STATE.load(this, saved, where);
   }
 
   private cascade(): void {
@@ -355,8 +345,9 @@ export class I8259Pair implements InterruptController {
   }
 
   private writeElcr(register: number, value: number): void {
-    this.elcrBits[register] = value & ELCR_WRITABLE[register & 1];
+    const bits = value & ELCR_WRITABLE[register & 1];
+    this.elcrBits = this.elcrBits.map((old, index) => (index === register ? bits : old));
     const chip = register === 0 ? this.master : this.slave;
-    chip.setLevelTriggered(this.elcrBits[register]);
+    chip.setLevelTriggered(bits);
   }
 }

@@ -224,10 +224,10 @@ test('the CMOS keeps what is written, over a reset; the index carries the NMI ma
 
 test('load() keeps what the guest set the clock ahead', () => {
   write(9, 0x30);
-  const state = JSON.parse(JSON.stringify(rtc.save()));
+  const state = structuredClone(rtc.save());
   const later = new VirtualClock(START + 3600_000);
   const restored = new Mc146818(later, new TimerQueue(), { set: () => {} });
-  restored.load(state);
+  restored.load(state, 'mc146818');
   const other = new PortBus();
   other.claim({ base: 0x70, size: 2, owner: restored });
   const readOther = (index: number): number => {

@@ -7,6 +7,7 @@
 // set).
 
 import type { Clock } from '../base/clock.ts';
+import { bytes, real, type SavedValue, savedFields, u8, u53 } from '../base/saved-state.ts';
 import type { IrqLine } from '../bus/irq.ts';
 import type { PortDevice, PortSize } from '../bus/port-bus.ts';
 import type { Timer, TimerQueue } from '../bus/timers.ts';
@@ -65,14 +66,14 @@ export interface CmosMemory {
   readonly above4GiB: number;
 }
 
-/** Version 1 of the state of {@link Mc146818}. */
-export interface Mc146818State {
-  readonly v: 1;
-  readonly cmos: number[];
-  readonly index: number;
-  readonly aheadMs: number;
-  readonly flags: number;
-}
+/** What a suspension keeps of {@link Mc146818}. */
+const MC146818_STATE = savedFields({
+  cmos: bytes(CMOS_SIZE),
+  index: u8,
+  aheadMs: real,
+  flags: u8,
+  seenSecond: u53,
+});
 
 /** The clock: two ports and IRQ 8. */
 export class Mc146818 implements PortDevice {
@@ -86,8 +87,9 @@ export class Mc146818 implements PortDevice {
   private aheadMs = 0;
   /** PF, AF and UF as register C will show them. */
   private flags = 0;
-  /** The last second and the last period that the flags account for. */
+  /** The last second that the flags account for. */
   private seenSecond = 0;
+  /** The last period, likewise. Transient: periodic interrupts begin anew. */
   private seenPeriod = 0;
 
   constructor(clock: Clock, timers: TimerQueue, irq: IrqLine) {
@@ -173,20 +175,19 @@ export class Mc146818 implements PortDevice {
     this.update();
   }
 
-  /** What a snapshot keeps. */
-  save(): Mc146818State {
+  /** What a suspension keeps. */
+  save(): SavedValue {
     this.catchUp();
-    const { index, aheadMs, flags } = this;
-    return { v: 1, cmos: [...this.cmos], index, aheadMs, flags };
+    return MC146818_STATE.save(this);
   }
 
-  /** Takes back what {@link save} gave: the time goes on with the host's clock. */
-  load(state: Mc146818State): void {
-    this.cmos.set(state.cmos);
-    this.index = state.index;
-    this.aheadMs = state.aheadMs;
-    this.flags = state.flags;
-    this.restart();
+  /**
+   * Takes back what {@link save} gave. The time is the host's, so that seconds have passed, in
+   * which an alarm may have been due.
+   */
+  load(saved: SavedValue, where: string): void {
+    MC146818_STATE.load(this, saved, where);
+    this.seenPeriod = this.period();
     this.arm();
   }
 

@@ -7,6 +7,7 @@
 // parity errors, DMA modes, ring indication, flow control by RTS.
 
 import type { Clock } from '../base/clock.ts';
+import { flag, list, type SavedValue, savedFields, u8, u16 } from '../base/saved-state.ts';
 import type { IrqLine } from '../bus/irq.ts';
 import type { PortDevice, PortSize } from '../bus/port-bus.ts';
 import type { Timer, TimerQueue } from '../bus/timers.ts';
@@ -77,21 +78,20 @@ export interface SerialPeer {
   onBreak?(on: boolean): void;
 }
 
-/** Version 1 of the state of {@link Ns8250}. */
-export interface Ns8250State {
-  readonly v: 1;
-  readonly ier: number;
-  readonly fcr: number;
-  readonly lcr: number;
-  readonly mcr: number;
-  readonly lsr: number;
-  readonly msr: number;
-  readonly scr: number;
-  readonly divisor: number;
-  readonly fifo: number[];
-  readonly transmitIdle: boolean;
-  readonly timedOut: boolean;
-}
+/** What a suspension keeps of {@link Ns8250}. */
+const NS8250_STATE = savedFields({
+  ier: u8,
+  fcr: u8,
+  lcr: u8,
+  mcr: u8,
+  lsr: u8,
+  msr: u8,
+  scr: u8,
+  divisor: u16,
+  fifo: list(u16, 0, FIFO_SIZE),
+  transmitIdle: flag,
+  timedOut: flag,
+});
 
 /** A serial port: eight ports and an interrupt line. */
 export class Ns8250 implements PortDevice {
@@ -114,6 +114,7 @@ export class Ns8250 implements PortDevice {
   private transmitIdle = false;
   /** Four character times have passed with data below the trigger level in the FIFO. */
   private timedOut = false;
+  /** Transient: the far end after a suspension is another one. */
   private refused = false;
 
   constructor(name: string, clock: Clock, timers: TimerQueue, irq: IrqLine, peer: SerialPeer) {
@@ -213,18 +214,14 @@ export class Ns8250 implements PortDevice {
     this.update();
   }
 
-  /** What a snapshot keeps. */
-  save(): Ns8250State {
-    const { ier, fcr, lcr, mcr, lsr, msr, scr, divisor, transmitIdle, timedOut } = this;
-    const registers = { ier, fcr, lcr, mcr, lsr, msr, scr, divisor };
-    return { v: 1, ...registers, fifo: [...this.fifo], transmitIdle, timedOut };
+  /** What a suspension keeps. */
+  save(): SavedValue {
+    return NS8250_STATE.save(this);
   }
 
   /** Takes back what {@link save} gave; the level of the line is the controller's to restore. */
-  load(state: Ns8250State): void {
-    const { v: _version, fifo, ...rest } = state;
-    Object.assign(this, rest);
-    this.fifo = [...fifo];
+  load(saved: SavedValue, where: string): void {
+    NS8250_STATE.load(this, saved, where);
     this.armTimeout();
   }
 

@@ -4,10 +4,14 @@
 // hardware reference for ports 0x92, 0x60 and 0x64 and the 82371AB (PIIX4) data sheet, section 4.1,
 // for 0xCF9. The address line A20 is always on: its bits are kept, and do nothing else.
 
+import { flag, type SavedValue, savedFields, u8 } from '../base/saved-state.ts';
 import type { PortDevice, PortSize } from '../bus/port-bus.ts';
 
 const PORT_A_FAST_RESET = 0x01;
 const PORT_A_A20 = 0x02;
+
+/** What a suspension keeps of {@link SystemControlPortA} and {@link ResetControl}. */
+const CONTROL_PORT_STATE = savedFields({ value: u8 });
 
 /** System control port A: one port. */
 export class SystemControlPortA implements PortDevice {
@@ -34,14 +38,14 @@ export class SystemControlPortA implements PortDevice {
     this.value = PORT_A_A20;
   }
 
-  /** What a snapshot keeps. */
-  save(): { readonly v: 1; readonly value: number } {
-    return { v: 1, value: this.value };
+  /** What a suspension keeps. */
+  save(): SavedValue {
+    return CONTROL_PORT_STATE.save(this);
   }
 
   /** Takes back what {@link save} gave. */
-  load(state: { readonly v: 1; readonly value: number }): void {
-    this.value = state.value;
+  load(saved: SavedValue, where: string): void {
+    CONTROL_PORT_STATE.load(this, saved, where);
   }
 }
 
@@ -73,14 +77,14 @@ export class ResetControl implements PortDevice {
     this.value = 0;
   }
 
-  /** What a snapshot keeps. */
-  save(): { readonly v: 1; readonly value: number } {
-    return { v: 1, value: this.value };
+  /** What a suspension keeps. */
+  save(): SavedValue {
+    return CONTROL_PORT_STATE.save(this);
   }
 
   /** Takes back what {@link save} gave. */
-  load(state: { readonly v: 1; readonly value: number }): void {
-    this.value = state.value;
+  load(saved: SavedValue, where: string): void {
+    CONTROL_PORT_STATE.load(this, saved, where);
   }
 }
 
@@ -89,6 +93,9 @@ const COMMAND_WRITE_OUTPUT_PORT = 0xd1;
 /** Commands 0xF0-0xFF pulse the output port's bits that are 0 in the low nibble. */
 const COMMAND_PULSE = 0xf0;
 const OUTPUT_PORT_NOT_RESET = 0x01;
+
+/** What a suspension keeps of {@link I8042}. */
+const I8042_STATE = savedFields({ outputPortNext: flag });
 
 /**
  * The 8042 of a machine without keyboard and mouse: claim port 0x60 for `data`, 0x64 for
@@ -121,14 +128,14 @@ export class I8042 {
     this.outputPortNext = false;
   }
 
-  /** What a snapshot keeps. */
-  save(): { readonly v: 1; readonly outputPortNext: boolean } {
-    return { v: 1, outputPortNext: this.outputPortNext };
+  /** What a suspension keeps. */
+  save(): SavedValue {
+    return I8042_STATE.save(this);
   }
 
   /** Takes back what {@link save} gave. */
-  load(state: { readonly v: 1; readonly outputPortNext: boolean }): void {
-    this.outputPortNext = state.outputPortNext;
+  load(saved: SavedValue, where: string): void {
+    I8042_STATE.load(this, saved, where);
   }
 
   private writeCommand(value: number): void {
@@ -145,6 +152,7 @@ export class I8042 {
 /** The POST port: keeps the last byte written. Kernels write it to pass about a microsecond. */
 export class PostPort implements PortDevice {
   readonly name = 'post port';
+  /** Transient: nobody reads it back but to pass time. */
   private value = 0;
 
   readPort(): number {

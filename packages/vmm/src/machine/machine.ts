@@ -8,10 +8,12 @@
 
 import type { Clock, Entropy } from '../base/clock.ts';
 import { VmmError } from '../base/errors.ts';
+import { refuse, type SavedValue } from '../base/saved-state.ts';
 import type { MmioSize } from '../bus/mmio-bus.ts';
 import type { PortSize } from '../bus/port-bus.ts';
 import type { SerialPeer } from '../devices/ns8250.ts';
 import type { VirtioDevice } from '../devices/virtio/virtio-backend.ts';
+import { cpuidFeatures } from '../vmm/cpuid.ts';
 import { openVmm, type VmmDevice } from '../vmm/device.ts';
 import type { Engine } from '../vmm/engine.ts';
 import {
@@ -31,6 +33,13 @@ import { bootRegisters } from './boot-registers.ts';
 import { type GuestRam, ramRanges } from './guest-ram.ts';
 import { Pc } from './pc.ts';
 import { type GapStatistics, RunGaps } from './run-gaps.ts';
+import { checkFeatures, MACHINE_STATE, machineSummary } from './snapshot/machine-section.ts';
+import {
+  MACHINE_SECTION,
+  type SavedParts,
+  type SnapshotPiece,
+  writeSnapshot,
+} from './snapshot/snapshot-writer.ts';
 
 /** What the thread that runs a machine does for it. */
 export interface MachineHost {
@@ -110,6 +119,9 @@ function noExits(): Record<ExitKind, number> {
   };
 }
 
+/** The section of the one vCPU. */
+const VCPU_SECTION = 'vcpu 0';
+
 /** One machine; made with its kernel loaded, ready to run. Used by one thread. */
 export class Machine {
   private readonly options: MachineOptions;
@@ -130,8 +142,21 @@ export class Machine {
   private resetAsked = false;
   private end: MachineEnd | undefined;
 
-  /** Throws VmmError when the monitor or the kernel's loader refuses what is asked for. */
-  constructor(options: MachineOptions) {
+  /**
+   * A machine that goes on where another one stood still: `parts` is from SnapshotReader.finish(),
+   * which has filled the memory in `options`. The clock must begin at the machine's time
+   * (MachineSummary.timeNs); the kernel is for resets only. EINVAL when the parts are not those of
+   * a machine like this.
+   */
+  static restore(options: MachineOptions, parts: SavedParts): Machine {
+    return new Machine(options, parts);
+  }
+
+  /**
+   * Throws VmmError when the monitor or the kernel's loader refuses what is asked for. `parts` is
+   * {@link restore}'s.
+   */
+  constructor(options: MachineOptions, parts?: SavedParts) {
     const { ram, engine, clock, entropy, console, nics, disks } = options;
     this.options = options;
     this.device = openVmm({ engine, memory: ram.memory });
@@ -161,7 +186,8 @@ export class Machine {
       },
       ...(options.exitPort ? { onExitPort: (value: number) => this.exitPort(value) } : {}),
     });
-    this.boot();
+    if (parts === undefined) this.boot();
+    else this.load(parts);
   }
 
   /** Runs until the machine ends. What it throws is a defect of ours. */
@@ -182,6 +208,35 @@ export class Machine {
     this.device.extMemoryWritten(this.vmId, gpa, length);
   }
 
+  /**
+   * The machine as a file, piece by piece. The machine must not run before the last one, but may
+   * then go on. `host` is kept for {@link SnapshotReader.host}. EBUSY while a device has requests in
+   * flight: VirtioBackend.hold() ends that.
+   */
+  save(host?: SavedValue): Generator<SnapshotPiece> {
+    return writeSnapshot({ parts: this.saveParts(), host, ram: this.options.ram });
+  }
+
+  /** The machine but for its memory. Between two turns, which MachineHost.poll() is as well. */
+  saveParts(): SavedParts {
+    const { clock, engine, name, ram } = this.options;
+    const timeNs = clock.now();
+    // What is due by then has happened: it must be neither lost nor late in what is saved.
+    this.pc.timers.run(timeNs);
+    const vcpu = this.device.extSaveVcpu(this.params);
+    const machine = MACHINE_STATE.encode({
+      name,
+      memoryBytes: ram.memoryBytes,
+      vcpus: 1,
+      engine: engine.name,
+      features: cpuidFeatures(),
+      timeNs,
+      wallMs: clock.wallMs(),
+      halted: this.halted,
+    });
+    return new Map([[MACHINE_SECTION, machine], [VCPU_SECTION, vcpu], ...this.pc.save()]);
+  }
+
   get statistics(): MachineStatistics {
     return { exits: { ...this.exits }, idleNs: this.idleNs, gaps: this.gaps.statistics };
   }
@@ -198,6 +253,24 @@ export class Machine {
     this.params.vrp_continue = 0;
     this.params.vrp_irqready = 0;
     this.halted = false;
+  }
+
+  private load(parts: SavedParts): void {
+    const { clock, ram } = this.options;
+    const summary = machineSummary(parts.get(MACHINE_SECTION) ?? false);
+    const vcpu = parts.get(VCPU_SECTION);
+    if (vcpu === undefined) refuse('The suspended machine', 'has no vCPU');
+    if (summary.memoryBytes !== ram.memoryBytes) {
+      refuse('The machine', `has ${ram.memoryBytes} bytes of memory, not ${summary.memoryBytes}`);
+    }
+    if (clock.now() < summary.timeNs) refuse('The clock', 'is behind the time of the machine');
+    checkFeatures(summary.features);
+    const isReady = this.device.extLoadVcpu(this.vmId, 0, vcpu, `Section "${VCPU_SECTION}"`);
+    this.params.vrp_continue = 0;
+    this.params.vrp_irqready = isReady ? 1 : 0;
+    this.halted = summary.halted;
+    const ours = [MACHINE_SECTION, VCPU_SECTION];
+    this.pc.load(new Map([...parts].filter(([name]) => !ours.includes(name))));
   }
 
   private turn(): void {

@@ -160,6 +160,7 @@ test('quiet is false from a reset until every backend has left the guest memory'
     kick: () => {},
     reset: () => {},
     busy: true,
+    hold: () => {},
     positions: () => [],
   };
   const config = new Uint8Array(0);

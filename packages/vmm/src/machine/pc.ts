@@ -7,6 +7,7 @@
 // guest that probes for them reads all ones.
 
 import type { Clock, Entropy } from '../base/clock.ts';
+import { IGNORABLE, refuse, type SavedPart, type SavedValue } from '../base/saved-state.ts';
 import type { GuestMemory } from '../bus/guest-memory.ts';
 import type { InterruptController } from '../bus/irq.ts';
 import { MmioBus } from '../bus/mmio-bus.ts';
@@ -74,6 +75,8 @@ export class Pc {
   private readonly pics = new I8259Pair();
   private readonly pci: PciBus;
   private readonly virtio: readonly VirtioPci[];
+  /** What is saved, by name; in the order of loading, devices that then begin to work last. */
+  private readonly saved: readonly (readonly [string, SavedPart])[];
   /** What is reset besides the interrupt controllers and PCI. */
   private readonly parts: { reset(): void }[] = [];
 
@@ -113,6 +116,19 @@ export class Pc {
     const devices = [virtioRng(memory, entropy), ...options.nics, ...options.disks];
     this.virtio = devices.map((device) => new VirtioPci(device));
     for (const card of this.virtio) this.pci.add(card.function, { interrupt: true });
+    this.saved = [
+      ['i8259', pics],
+      ['i8253', pit],
+      ['mc146818', rtc],
+      ['com1', this.com1],
+      ['fw_cfg', fwCfg],
+      ['port 92', portA],
+      ['i8042', keyboard],
+      ['reset control', resetControl],
+      ['pci', this.pci],
+      ['pchb', this.pci.bridge],
+      ...this.virtio.map((card): [string, SavedPart] => [card.name, card]),
+    ];
     this.routeInterrupts();
     const { memoryBytes } = options;
     rtc.setMemory({
@@ -139,6 +155,27 @@ export class Pc {
     for (const part of this.parts) part.reset();
     for (const card of this.virtio) card.reset();
     this.pci.reset();
+  }
+
+  /** What a suspension keeps of the devices, by name. EBUSY while one has requests in flight. */
+  save(): Map<string, SavedValue> {
+    return new Map(this.saved.map(([name, part]) => [name, part.save()]));
+  }
+
+  /**
+   * Takes back what {@link save} of the same hardware gave, on devices that have just been made;
+   * those that it does not have stay so. EINVAL for anything else.
+   */
+  load(saved: ReadonlyMap<string, SavedValue>): void {
+    const known = new Set(this.saved.map(([name]) => name));
+    for (const name of saved.keys()) {
+      if (known.has(name) || name.startsWith(IGNORABLE)) continue;
+      refuse('The machine', `has no device "${name}", which the suspended one had`);
+    }
+    for (const [name, part] of this.saved) {
+      const state = saved.get(name);
+      if (state !== undefined) part.load(state, `Section "${name}"`);
+    }
   }
 
   /** PCI's interrupts are level triggered, which is firmware's to tell the controllers. */

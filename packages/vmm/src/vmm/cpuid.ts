@@ -266,3 +266,27 @@ export function cpuid(leaf: number, subleaf: number, context: CpuidContext): Cpu
   if (leaf >= 0x80000000 && leaf <= EXTENDED_LEAF_MAX) return extendedLeaf(leaf);
   return basicLeaf(leafMax, subleaf, context);
 }
+
+/**
+ * What CPUID says that the processor can do, in words of 32 bits: leaf 1 ECX and EDX; leaf 7 EBX,
+ * ECX and EDX; leaf 0DH EAX, and of subleaf 1; leaf 80000001H ECX and EDX. New words come last.
+ */
+export function cpuidFeatures(): readonly number[] {
+  const context = { vcpuId: 0, osxsave: false, tscHz: 0, limitCpuid: false };
+  const basic = cpuid(1, 0, context);
+  const extended = cpuid(7, 0, context);
+  const xsave = cpuid(0x0d, 0, context);
+  const xsaveMore = cpuid(0x0d, 1, context);
+  const long = cpuid(0x80000001, 0, context);
+  return [
+    basic.ecx,
+    basic.edx,
+    extended.ebx,
+    extended.ecx,
+    extended.edx,
+    xsave.eax,
+    xsaveMore.eax,
+    long.ecx,
+    long.edx,
+  ].map((word) => word >>> 0);
+}

@@ -13,6 +13,7 @@
 // suspending the host.
 
 import { VmmError } from '../base/errors.ts';
+import type { SavedValue } from '../base/saved-state.ts';
 import { cpuSignature } from './cpuid.ts';
 import type { Engine, EngineVm } from './engine.ts';
 import { EngineExitReason } from './engine.ts';
@@ -43,7 +44,13 @@ import {
   VRP_IRQ_NONE,
 } from './structs.ts';
 import type { RunRequest, Vcpu } from './vcpu.ts';
-import { injectException, injectGeneralProtection, isException, runVcpu } from './vcpu.ts';
+import {
+  injectException,
+  injectGeneralProtection,
+  isException,
+  runVcpu,
+  settleVcpu,
+} from './vcpu.ts';
 import type { VmmControl } from './vm-table.ts';
 import { createVmmControl, VmTable } from './vm-table.ts';
 
@@ -296,6 +303,33 @@ export class VmmDevice {
       }
       vcpu.engine.invalidate(gpa, sizeBytes);
     });
+  }
+
+  /**
+   * Extension: everything that a suspension keeps of a vCPU, of which READREGS has a part. Takes
+   * the answer in `params` first, as the next RUN would. ENOENT, EBUSY.
+   */
+  extSaveVcpu(params: VmRunParams): SavedValue {
+    let saved: SavedValue = false;
+    this.withStopped(params.vrp_vm_id, params.vrp_vcpu_id, ({ vcpu }) => {
+      settleVcpu(vcpu, params);
+      saved = vcpu.engine.save();
+    });
+    return saved;
+  }
+
+  /**
+   * Extension: takes back what {@link extSaveVcpu} gave; true when the next RUN could inject an
+   * interrupt. ENOENT, EBUSY; EINVAL for what no vCPU has saved, `where` naming it.
+   */
+  extLoadVcpu(vmId: number, vcpuId: number, saved: SavedValue, where: string): boolean {
+    let isReady = false;
+    this.withStopped(vmId, vcpuId, ({ vcpu }) => {
+      vcpu.engine.load(saved, where);
+      vcpu.unanswered = EngineExitReason.none;
+      isReady = vcpu.engine.interruptReady();
+    });
+    return isReady;
   }
 
   /** Extension: has the RUN in progress, or else the next, return early. ENOENT. */

@@ -12,6 +12,7 @@
 // - Guest misbehaviour is the guest's: it gets its exception. run() never throws for it.
 // - Nothing here allocates per exit, except readRegs() (64-bit registers are bigint there).
 
+import type { SavedPart } from '../base/saved-state.ts';
 import type { VcpuRegState } from './registers.ts';
 
 /** Why {@link EngineVcpu.run} returned. */
@@ -123,8 +124,11 @@ export interface PvclockState {
   readonly version: number;
 }
 
-/** One virtual processor. Used by one thread at a time. */
-export interface EngineVcpu {
+/**
+ * One virtual processor. Used by one thread at a time. What it saves is a VcpuState of
+ * vcpu-state.ts, which any engine loads; between two runs, with the last exit answered.
+ */
+export interface EngineVcpu extends SavedPart {
   /** Filled by {@link run} before it returns. */
   readonly exit: EngineExit;
 

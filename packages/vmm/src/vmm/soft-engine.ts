@@ -6,6 +6,7 @@
 
 import type { Clock, Entropy } from '../base/clock.ts';
 import { VmmError } from '../base/errors.ts';
+import { refuse, type SavedValue } from '../base/saved-state.ts';
 import type { CodeCache } from '../cpu/code-cache.ts';
 import { CR4_OSXSAVE } from '../cpu/control-bits.ts';
 import { DELIVERY } from '../cpu/events.ts';
@@ -28,7 +29,6 @@ import {
   S,
   SHADOW,
   STATE_BYTES,
-  TLB_ALIGNED,
   VECTOR,
 } from '../cpu/state.ts';
 import { Decoder } from '../isa/decoder.ts';
@@ -63,9 +63,11 @@ import {
   pvclockMultiplier,
   writePvclock,
 } from './pvclock.ts';
-import type { VcpuRegState } from './registers.ts';
+import { emptyRegState, type VcpuRegState, VM_RWREGS_ALL } from './registers.ts';
 import { loadRegisters, saveRegisters } from './soft-registers.ts';
+import { loadProcessor, resetState, saveProcessor } from './soft-state.ts';
 import { Stepper } from './soft-step.ts';
+import { VCPU_STATE } from './vcpu-state.ts';
 
 /** The rate of the time-stamp counter: it counts nanoseconds. */
 export const TSC_HZ = 1e9;
@@ -585,6 +587,44 @@ export class SoftVcpu implements EngineVcpu {
     return this.writeRegs(state, 0x1f);
   }
 
+  save(): SavedValue {
+    const { pending } = this;
+    const registers = emptyRegState();
+    this.readRegs(registers, VM_RWREGS_ALL);
+    const event = pending && { ...pending, code: pending.code === undefined ? [] : [pending.code] };
+    return VCPU_STATE.encode({
+      registers,
+      ...saveProcessor(this.view, this.base),
+      pvclock: this.pvclockGpa,
+      pvclockVersion: this.pvclockVersion,
+      pending: event ? [event] : [],
+      answers: this.mmioAnswers(),
+    });
+  }
+
+  load(saved: SavedValue, where: string): void {
+    const state = VCPU_STATE.decode(saved, where);
+    if (!this.reset(state.registers)) refuse(where, 'is in a state that no processor can be in');
+    loadProcessor(this.view, this.base, state, where);
+    this.pvclockVersion = state.pvclockVersion;
+    if (!this.setPvclock(state.pvclock)) refuse(where, 'has its clock outside of memory');
+    const [event] = state.pending;
+    this.pending = event && { ...event, code: event.code[0] };
+    for (const [index, answer] of state.answers.entries()) {
+      this.view.setBigUint64(this.base + S.mmioData + 8 * index, answer, true);
+    }
+    this.set32(S.mmioCount, state.answers.length);
+    this.mmioAt = state.answers.length > 0 ? this.retired : -1;
+  }
+
+  /** What the instruction that is under way has read of devices. */
+  private mmioAnswers(): bigint[] {
+    if (!this.isAwaitingMmio) return [];
+    return Array.from({ length: this.get32(S.mmioCount) }, (_, index) =>
+      this.view.getBigUint64(this.base + S.mmioData + 8 * index, true),
+    );
+  }
+
   // Interrupts.
 
   interruptReady(): boolean {
@@ -665,29 +705,4 @@ export class SoftVcpu implements EngineVcpu {
     this.cpu = undefined;
     this.cache = undefined;
   }
-}
-
-/** Everything a reset clears that the register classes do not carry. */
-function resetState(view: DataView, base: number, words: Int32Array): void {
-  const keep = [S.physicalMap, S.codeMap, S.codeGeneration, S.touchedPages, S.heatLimit].map(
-    (offset) => [offset >>> 2, words[offset >>> 2]] as const,
-  );
-  words.fill(0);
-  words.fill(-1, TLB_ALIGNED >>> 2);
-  for (const [index, value] of keep) words[index] = value;
-  const set64 = (offset: number, value: bigint): void =>
-    view.setBigUint64(base + offset, value, true);
-  words[S.faultVector >>> 2] = -1;
-  words[S.delivering >>> 2] = -1;
-  words[S.eflags >>> 2] = 2;
-  set64(S.physicalMask, (1n << 40n) - 1n);
-  set64(S.addressMask, 0xffn);
-  set64(S.addressMask + 8, 0xffffn);
-  set64(S.addressMask + 16, 0xffffffffn);
-  set64(S.addressMask + 24, 0xffffffffffffffffn);
-  set64(S.pat, 0x0007040600070406n);
-  set64(S.miscEnable, 0x1801n);
-  set64(S.xcr0, 1n);
-  view.setUint16(base + S.fcw, 0x40, true);
-  words[S.mxcsr >>> 2] = 0x1f80;
 }

@@ -154,6 +154,13 @@ function exitReason(vcpu: Vcpu, reason: number, exit: VmExit, isCalled: boolean)
   }
 }
 
+/** Takes the answer to the last exit, as the next RUN would, but executes nothing. */
+export function settleVcpu(vcpu: Vcpu, params: VmRunParams): void {
+  if (params.vrp_continue !== 0) takeAnswer(vcpu, params.vrp_exit);
+  params.vrp_continue = 0;
+  vcpu.unanswered = EngineExitReason.none;
+}
+
 /** Executes one slice. Throws VmmError when the vCPU cannot go on, which is final. */
 export function runVcpu(vcpu: Vcpu, params: VmRunParams, request: RunRequest): void {
   const { engine } = vcpu;

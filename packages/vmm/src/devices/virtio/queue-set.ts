@@ -10,9 +10,13 @@ const notConnected = (): void => {};
 /** A backend's queues, with the interrupts and faults they cause. */
 export class QueueSet {
   private readonly memory: GuestMemory;
+  /** Transient: opened anew, where they were. */
   private queues: (SplitQueue | undefined)[] = [];
+  /** Transient: the front keeps that the device needs a reset. */
   private broken = false;
-  /** What the front is told through. */
+  /** Requests stay with the driver. Transient: part of saving itself. */
+  held = false;
+  /** What the front is told through. Transient: wiring. */
   events: VirtioEvents = {
     queueInterrupt: notConnected,
     configChanged: notConnected,
@@ -45,7 +49,7 @@ export class QueueSet {
 
   /** The next request of a queue, if it is open, sound, and has one. */
   take(index: number): DescriptorChain | undefined {
-    if (this.broken) return undefined;
+    if (this.broken || this.held) return undefined;
     const queue = this.queues[index];
     const chain = queue?.take();
     if (queue?.fault !== undefined) this.fail(queue.fault);

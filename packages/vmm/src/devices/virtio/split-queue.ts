@@ -57,10 +57,13 @@ export class SplitQueue {
   private readonly available: Uint16Array;
   private readonly used: Uint16Array;
   private readonly usedOffset: number;
+  /** Transient: the front keeps it as the queue's position. */
   private nextAvailable: number;
+  /** Transient: it is in the used ring. */
   private nextUsed: number;
-  /** Requests that were taken and not given back. */
+  /** Transient: requests that were taken and not given back; a machine is saved when there are none. */
   private outstanding = 0;
+  /** Transient: the front keeps that the device needs a reset. */
   private reason: string | undefined;
 
   private constructor(memory: GuestMemory, config: QueueConfig, features: bigint, at: number[]) {

@@ -2,6 +2,7 @@
 // space, brings it up as virtio 1.2 section 3.1.1 (or 3.1.2 for legacy devices) says, and passes
 // buffers through its queues in guest memory. Not part of any machine.
 
+import type { SavedRecord, SavedValue } from '../../base/saved-state.ts';
 import { FlatMemory } from '../../bus/flat-memory.ts';
 import { MmioBus } from '../../bus/mmio-bus.ts';
 import { PciBus } from '../../bus/pci.ts';
@@ -237,4 +238,11 @@ export class TestDriver {
     const [, common, notify, isr, device] = found;
     return { common, notify, isr, device };
   }
+}
+
+/** The available index that a saved device goes on from. */
+export function savedPosition(saved: SavedValue, queue: number): SavedValue | undefined {
+  const front = (saved as SavedRecord).get('front') as SavedRecord;
+  const queues = front.get('queues') as readonly SavedRecord[];
+  return queues[queue]?.get('position');
 }

@@ -48,8 +48,13 @@ export interface VirtioBackend {
   readonly hasMore?: boolean;
   /** Stops; calls {@link VirtioEvents.quiesced} when nothing is in flight, at once or later. */
   reset(): void;
-  /** True while requests are in flight: a snapshot must wait. */
+  /** True while requests are in flight: a suspension must wait. */
   readonly busy: boolean;
+  /**
+   * With `held`, begins no request, and so, once it is not {@link busy}, leaves guest memory alone.
+   * Without, goes on with what the driver has made available meanwhile.
+   */
+  hold(held: boolean): void;
   /** By queue index, the next available index; 0 for queues that are not enabled. */
   positions(): number[];
 }
@@ -68,6 +73,8 @@ export interface VirtioDevice {
   /** The device's configuration at power-on. */
   readonly config: Uint8Array;
   readonly backend: VirtioBackend;
+  /** The configuration cannot change, nor be another one after a suspension. */
+  readonly configIsFixed?: boolean;
   /** Takes a driver's write to the configuration; without it the configuration is read-only. */
   writeConfig?(offset: number, size: 1 | 2 | 4, value: number): void;
 }

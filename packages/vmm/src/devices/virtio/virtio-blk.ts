@@ -92,9 +92,11 @@ class VirtioBlkBackend implements VirtioBackend {
   private readonly queues: QueueSet;
   private readonly image: BlockBackend;
   private readonly serial: Uint8Array;
+  /** Transient: a suspension waits until there are none. */
   private inFlight = 0;
-  /** Counts resets: what was begun before the last one answers nobody. */
+  /** Counts resets: what was begun before the last one answers nobody. Transient: likewise. */
   private epoch = 0;
+  /** Transient: likewise. */
   private resetting = false;
 
   constructor(memory: GuestMemory, image: BlockBackend, serial: string) {
@@ -114,6 +116,11 @@ class VirtioBlkBackend implements VirtioBackend {
 
   activate(queues: readonly QueueConfig[], features: bigint): void {
     this.queues.open(queues, features);
+  }
+
+  hold(held: boolean): void {
+    this.queues.held = held;
+    if (!held) this.kick(0);
   }
 
   /** Takes all requests there are. Those that are done at once are given back together. */
@@ -329,6 +336,7 @@ export function virtioBlk(
     features: always | (image.readOnly ? VIRTIO_BLK_F_RO : writing),
     queueSizes: [QUEUE_SIZE],
     config: configuration(image),
+    configIsFixed: true,
     backend: new VirtioBlkBackend(memory, image, serial),
   };
 }

@@ -3,7 +3,20 @@
 // (configuration space), 3.1 (initialization) and their legacy interfaces. The backend is only told
 // when the driver is ready, and told to stop at a reset.
 
-import { assert } from '../../base/assert.ts';
+import { VmmError } from '../../base/errors.ts';
+import {
+  blob,
+  flag,
+  list,
+  refuse,
+  type SavedValue,
+  savedFields,
+  u8,
+  u16,
+  u32,
+  u53,
+  u64,
+} from '../../base/saved-state.ts';
 import type { IrqLine } from '../../bus/irq.ts';
 import {
   type QueueConfig,
@@ -39,16 +52,28 @@ export interface QueueRegisters {
   readonly address: Uint32Array;
 }
 
-/** Version 1 of the state of {@link VirtioFront}. */
-export interface VirtioFrontState {
-  readonly v: 1;
-  readonly status: number;
-  readonly driverFeatures: string;
-  readonly isr: number;
-  readonly generation: number;
-  readonly config: number[];
-  readonly queues: { size: number; enabled: boolean; address: number[]; position: number }[];
-}
+const QUEUES_MAX = 64;
+const CONFIG_BYTES_MAX = 256;
+
+/** What a suspension keeps of a queue: its registers, and the available index that is next. */
+const QUEUE_STATE = savedFields({
+  size: u16,
+  enabled: flag,
+  address: list(u32, 6, 6),
+  position: u16,
+});
+
+/** What a suspension keeps of {@link VirtioFront}. */
+const VIRTIO_FRONT_STATE = savedFields({
+  status: u8,
+  driverFeatures: u64,
+  isr: u8,
+  generation: u53,
+  config: blob(CONFIG_BYTES_MAX),
+  queues: list(QUEUE_STATE, 0, QUEUES_MAX),
+});
+
+type FrontState = ReturnType<typeof VIRTIO_FRONT_STATE.decode>;
 
 const WORD = 0xffffffffn;
 
@@ -64,10 +89,16 @@ export class VirtioFront {
   private isr = 0;
   private generation = 0;
   private readonly config: Uint8Array;
-  /** A reset that the backend has not finished; the status register shows it as unfinished. */
+  /**
+   * A reset that the backend has not finished; the status register shows it as unfinished.
+   * Transient: there is no saving meanwhile.
+   */
   private resetting = false;
+  /** Transient: as {@link resetting}. */
   private statusBeforeReset = 0;
+  /** Transient: follows from the status. */
   private active = false;
+  /** Transient: for logs. */
   private faultReason: string | undefined;
 
   constructor(device: VirtioDevice, kind: VirtioInterface, irq: IrqLine) {
@@ -170,28 +201,34 @@ export class VirtioFront {
     this.device.writeConfig?.(offset, size, value);
   }
 
-  /** What a snapshot keeps; the backend must not be busy. */
-  save(): VirtioFrontState {
-    const { backend } = this.device;
-    assert(!backend.busy && !this.resetting, `${this.device.name} has requests in flight`);
+  /** What a suspension keeps. EBUSY while the backend is busy. */
+  save(): SavedValue {
+    const { backend, name } = this.device;
+    if (this.resetting || backend.busy) {
+      throw new VmmError('EBUSY', `The device ${name} has requests in flight.`);
+    }
     const positions = this.active ? backend.positions() : [];
-    return {
-      v: 1,
+    return VIRTIO_FRONT_STATE.encode({
       status: this.status,
-      driverFeatures: this.driverFeatures.toString(),
+      driverFeatures: this.driverFeatures,
       isr: this.isr,
       generation: this.generation,
-      config: [...this.config],
+      config: this.config.slice(),
       queues: this.queues.map(({ size, enabled, address }, index) => {
         return { size, enabled, address: [...address], position: positions[index] ?? 0 };
       }),
-    };
+    });
   }
 
-  /** Takes back what {@link save} gave, on a device that has just been made. */
-  load(state: VirtioFrontState): void {
+  /**
+   * Takes back what {@link save} gave, on a device that has just been made. EINVAL when it cannot
+   * be this device's.
+   */
+  load(saved: SavedValue, where: string): void {
+    const state = VIRTIO_FRONT_STATE.decode(saved, where);
+    this.checkState(state, where);
     this.status = state.status;
-    this.driverFeatures = BigInt(state.driverFeatures);
+    this.driverFeatures = state.driverFeatures;
     this.isr = state.isr;
     this.generation = state.generation;
     this.config.set(state.config);
@@ -206,6 +243,35 @@ export class VirtioFront {
     this.activate(state.queues.map((queue) => queue.position));
     // What the driver made available while nobody looked is found by looking once.
     for (const index of this.queues.keys()) this.notify(index);
+  }
+
+  /** A driver relies on what it has found and agreed on. */
+  private checkState(state: FrontState, where: string): void {
+    const { config, driverFeatures, queues, status } = state;
+    const { configIsFixed = false } = this.device;
+    const same = config.every((byte, at) => byte === this.config[at]);
+    if (config.length !== this.config.length || (configIsFixed && !same)) {
+      refuse(where, 'is of a device with another configuration');
+    }
+    const agreed = (status & STATUS_DRIVER_OK) !== 0;
+    if (agreed && this.lacks(driverFeatures)) {
+      refuse(where, 'is of a device with more features');
+    }
+    if (queues.length !== this.queues.length) {
+      refuse(where, `has ${queues.length} queues, not ${this.queues.length}`);
+    }
+    for (const [index, { size }] of queues.entries()) {
+      const { sizeMax } = this.queues[index];
+      if (size === 0 || size > sizeMax || (size & (size - 1)) !== 0) {
+        refuse(where, `has a queue of ${size} entries, of which there are 1 to ${sizeMax}`);
+      }
+    }
+  }
+
+  /** An old driver may have accepted what was not offered; that was ignored. */
+  private lacks(features: bigint): boolean {
+    const isModern = (features & VIRTIO_F_VERSION_1) !== 0n;
+    return isModern && (features & ~this.features) !== 0n;
   }
 
   private events(): VirtioEvents {

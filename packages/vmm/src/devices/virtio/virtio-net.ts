@@ -51,20 +51,29 @@ const WAITING_FRAMES_FULL = 16;
 export class VirtioNetBackend implements VirtioBackend, NetReceiver {
   readonly busy = false;
   private readonly queues: QueueSet;
+  /** Transient, as is what follows: the front keeps what was agreed on, and activates anew. */
   private headerBytes = 0;
+  /** Transient: as above. */
   private features = 0n;
+  /** Transient: as above. */
   private active = false;
+  /** Transient: a network after a suspension is another one. */
   private network: NetBackend | undefined;
   /** A message from the guest, and one to it, which may be the answer to the other. */
   private readonly outgoing = new Uint8Array(MESSAGE_BYTES_MAX);
   private readonly message = new Uint8Array(MESSAGE_BYTES_MAX);
-  /** Messages, header first, for which there was no buffer. */
+  /** Messages, header first, for which there was no buffer. Transient: networks lose frames. */
   private waiting: Uint8Array[] = [];
-  /** Buffers taken from the driver, not enough for the first message yet. */
+  /**
+   * Buffers taken from the driver, not enough for the first message yet. Transient: as they are not
+   * used, they count as not taken.
+   */
   private held: DescriptorChain[] = [];
+  /** Transient: likewise. */
   private heldBytes = 0;
-  /** The network may hold something back since the card was full. */
+  /** The network may hold something back since the card was full. Transient: it is another one. */
   private wasFull = false;
+  /** Transient: a statistic. */
   private dropped = 0;
   hasMore = false;
 
@@ -117,6 +126,13 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
     this.resumeNetwork();
   }
 
+  hold(held: boolean): void {
+    this.queues.held = held;
+    if (held) return;
+    this.deliver();
+    this.transmit();
+  }
+
   kick(queue: number): void {
     if (queue === TRANSMIT) this.transmit();
     else if (queue === RECEIVE) this.deliver();
@@ -160,7 +176,8 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
     message.set(frame, headerBytes);
     const isValid = this.offloads && (this.features & VIRTIO_NET_F_GUEST_CSUM) !== 0n;
     writeHeader(message, headerBytes, frame.length, segmentBytes, isValid);
-    if (this.waiting.length > 0 || !this.place(message.subarray(0, length))) {
+    const mustWait = this.waiting.length > 0 || this.queues.held;
+    if (mustWait || !this.place(message.subarray(0, length))) {
       this.waiting.push(message.slice(0, length));
       if (this.full) this.wasFull = true;
     }
@@ -191,6 +208,7 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
 
   /** Gives waiting messages to the driver's buffers, while there are any. */
   private deliver(): void {
+    if (this.queues.held) return;
     while (this.waiting.length > 0 && this.place(this.waiting[0])) this.waiting.shift();
     if (this.waiting.length === 0) this.resumeNetwork();
   }

@@ -4,12 +4,13 @@
 // INTA only. Not modelled: MSI-X (vectors read as "none"), shared memory, queue reset, notification
 // data.
 
+import { part, type SavedValue, savedFields, u16, u32 } from '../../base/saved-state.ts';
 import { PCI_VENDOR_OPENBSD } from '../../bus/pci.ts';
-import { PciFunction, type PciFunctionState } from '../../bus/pci-function.ts';
+import { PciFunction } from '../../bus/pci-function.ts';
 import type { PortDevice, PortSize } from '../../bus/port-bus.ts';
 import type { VirtioDevice } from './virtio-backend.ts';
 import type { VirtioInterface } from './virtio-front.ts';
-import { type QueueRegisters, VirtioFront, type VirtioFrontState } from './virtio-front.ts';
+import { type QueueRegisters, VirtioFront } from './virtio-front.ts';
 
 const PCI_VENDOR_QUMRANET = 0x1af4;
 /** Modern ids are this plus the device type (4.1.2.1). */
@@ -57,13 +58,14 @@ interface Register {
   write?(value: number): void;
 }
 
-/** Version 1 of the state of {@link VirtioPci}. */
-export interface VirtioPciState {
-  readonly v: 1;
-  readonly front: VirtioFrontState;
-  readonly pci: PciFunctionState;
-  readonly select: readonly [number, number, number];
-}
+/** What a suspension keeps of {@link VirtioPci}. */
+const VIRTIO_PCI_STATE = savedFields({
+  deviceFeatureSelect: u32,
+  driverFeatureSelect: u32,
+  queueSelect: u16,
+  function: part,
+  front: part,
+});
 
 /** A virtio device as a PCI function: add `function` to the bus, with an interrupt. */
 export class VirtioPci implements PortDevice {
@@ -142,17 +144,14 @@ export class VirtioPci implements PortDevice {
     this.front.reset();
   }
 
-  /** What a snapshot keeps; the backend must not be busy. */
-  save(): VirtioPciState {
-    const select = [this.deviceFeatureSelect, this.driverFeatureSelect, this.queueSelect] as const;
-    return { v: 1, front: this.front.save(), pci: this.function.save(), select };
+  /** What a suspension keeps; the backend must not be busy. */
+  save(): SavedValue {
+    return VIRTIO_PCI_STATE.save(this);
   }
 
   /** Takes back what {@link save} gave, on a device that has just been made. */
-  load(state: VirtioPciState): void {
-    [this.deviceFeatureSelect, this.driverFeatureSelect, this.queueSelect] = state.select;
-    this.function.load(state.pci);
-    this.front.load(state.front);
+  load(saved: SavedValue, where: string): void {
+    VIRTIO_PCI_STATE.load(this, saved, where);
   }
 
   private get queue(): QueueRegisters | undefined {

@@ -31,6 +31,11 @@ class VirtioRngBackend implements VirtioBackend {
     this.queues.open(queues, features);
   }
 
+  hold(held: boolean): void {
+    this.queues.held = held;
+    if (!held) this.kick(0);
+  }
+
   kick(queue: number): void {
     for (;;) {
       const chain = this.queues.take(queue);
