@@ -61,6 +61,28 @@ function createCommand(environment: Environment): Command {
   };
 }
 
+/** The rows of "send" and "receive", which load what reads a machine's file. */
+function transferRows(context: ControlContext): readonly Command[] {
+  const load = async (name: 'send' | 'receive'): Promise<Command> => {
+    const commands = await import('./ctl/transfer-commands.ts');
+    return name === 'send' ? commands.sendCommand(context) : commands.receiveCommand(context);
+  };
+  return [
+    {
+      name: 'receive',
+      options: [],
+      operands: ['name'],
+      run: async (parsed) => (await load('receive')).run(parsed),
+    },
+    {
+      name: 'send',
+      options: [],
+      operands: ['id'],
+      run: async (parsed) => (await load('send')).run(parsed),
+    },
+  ];
+}
+
 function commandTable(environment: Environment, link: DaemonLink): readonly Command[] {
   const context: ControlContext = { link, say, note, print };
   const rows: readonly Command[] = [
@@ -68,6 +90,7 @@ function commandTable(environment: Environment, link: DaemonLink): readonly Comm
     createCommand(environment),
     runCommand(environment),
     statusCommand('show', context),
+    ...transferRows(context),
     startCommand(context),
     statusCommand('status', context),
     stopCommand(context),

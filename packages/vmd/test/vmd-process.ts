@@ -65,8 +65,12 @@ export const KERNELS: Readonly<Record<string, string>> = {
 };
 
 /** Resolves when `condition` is true, which is looked at again and again. */
-export async function eventually(what: string, condition: () => boolean): Promise<void> {
-  const untilMs = performance.now() + PATIENCE_MS;
+export async function eventually(
+  what: string,
+  condition: () => boolean,
+  patienceMs: number = PATIENCE_MS,
+): Promise<void> {
+  const untilMs = performance.now() + patienceMs;
   while (!condition()) {
     if (performance.now() > untilMs) throw new Error(`This did not come true: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));

@@ -6,12 +6,12 @@ import type { Clock, Entropy } from 'vmm';
 /** While a clock catches up, its time passes so many times as fast as real time. */
 export const CATCH_UP_RATE = 10;
 /** What is caught up with at most. */
-const CATCH_UP_NS_MAX = 3600e9;
+const CATCH_UP_MS_MAX = 3600e3;
 
 /**
  * Real time since the clock's making, but for what is left out, and the host's wall clock. The
  * clock of a machine that was suspended begins at its time then, `startNs`, and catches up with the
- * `behindNs` that have passed since, if that is an hour at most: time never jumps for the guest,
+ * `behindMs` that have passed since, if that is an hour at most: time never jumps for the guest,
  * whose timers and watchdogs would take a jump for a processor that has stood still.
  */
 export class HostClock implements Clock {
@@ -19,12 +19,12 @@ export class HostClock implements Clock {
   /** Real time until which the clock catches up, on performance.now()'s scale. */
   private readonly catchUpEndMs: number;
 
-  constructor(startNs = 0, behindNs = 0) {
+  constructor(startNs = 0, behindMs = 0) {
     const nowMs = performance.now();
-    const behindMs = behindNs > 0 && behindNs <= CATCH_UP_NS_MAX ? behindNs / 1e6 : 0;
+    const dueMs = behindMs > 0 && behindMs <= CATCH_UP_MS_MAX ? behindMs : 0;
     // Behind by d, at a rate of r: even after d / (r - 1) of real time.
-    this.catchUpEndMs = nowMs + behindMs / (CATCH_UP_RATE - 1);
-    this.originMs = nowMs - startNs / 1e6 - behindMs;
+    this.catchUpEndMs = nowMs + dueMs / (CATCH_UP_RATE - 1);
+    this.originMs = nowMs - startNs / 1e6 - dueMs;
   }
 
   now(): number {

@@ -38,9 +38,9 @@ import { CODE_BYTES } from './vm-memory.ts';
 /** A machine that was saved, for the worker to go on with. */
 export interface RestoredMachine {
   readonly parts: SavedParts;
-  /** Its time, and what has passed since then in the world. */
+  /** Its time, and the world's at that time. */
   readonly timeNs: number;
-  readonly behindNs: number;
+  readonly wallMs: number;
 }
 
 /** What the main thread starts the worker with. */
@@ -248,7 +248,9 @@ function openEngine(data: VcpuWorkerData, clock: Clock, entropy: Entropy): Watch
 
 function main(data: VcpuWorkerData): void {
   const { restored } = data;
-  const clock = new HostClock(restored?.timeNs, restored?.behindNs);
+  const clock = restored
+    ? new HostClock(restored.timeNs, Date.now() - restored.wallMs)
+    : new HostClock();
   const entropy = new HostEntropy();
   const host = new VcpuHost(data, clock);
   const devices = data.devices.map((it, index) => remoteDevice(it, host.backends[index]));

@@ -54,6 +54,8 @@ export class FrameReader {
   private readonly payloadBytesMax: number;
   private pieces: Uint8Array[] = [];
   private byteCount = 0;
+  /** So many bytes are needed for anything to be done. */
+  private needed = HEADER_BYTES;
 
   constructor(payloadBytesMax: number) {
     this.payloadBytesMax = payloadBytesMax;
@@ -73,18 +75,20 @@ export class FrameReader {
     this.byteCount += chunk.length;
     const frames: Frame[] = [];
     for (;;) {
-      if (this.byteCount < HEADER_BYTES) return frames;
+      if (this.byteCount < this.needed) return frames;
       const head = this.joined();
       const length = head.readUInt32BE(0);
       const kind = KINDS[head.readUInt8(4)];
       if (kind === undefined) throw new VmmError('EINVAL', 'a frame has an unknown kind');
       if (length > this.payloadBytesMax) throw new VmmError('EFBIG', 'a frame is too long');
       const end = HEADER_BYTES + length;
+      this.needed = end;
       if (this.byteCount < end) return frames;
       const all = this.joined();
       frames.push({ kind, payload: all.subarray(HEADER_BYTES, end) });
       this.pieces = [all.subarray(end)];
       this.byteCount -= end;
+      this.needed = HEADER_BYTES;
     }
   }
 

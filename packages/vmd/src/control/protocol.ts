@@ -90,7 +90,16 @@ export type Request =
       /** Whether a second answer says when it has stopped. */
       readonly wait: boolean;
     }
-  | { readonly command: 'pause' | 'unpause' | 'wait' | 'console'; readonly target: Target };
+  | {
+      readonly command: 'pause' | 'unpause' | 'wait' | 'console' | 'send';
+      readonly target: Target;
+    }
+  | {
+      readonly command: 'receive';
+      readonly name: string;
+      /** What it is, for a machine that there is not yet. */
+      readonly options: StartOptions;
+    };
 
 const path = text(PATH_BYTES_MAX, /^\//);
 const name = text(NAME_BYTES_MAX, VM_NAME_PATTERN);
@@ -114,7 +123,7 @@ const startOptions: Check<StartOptions> = record<StartOptions>({
   jit: optional(oneOf(JIT_MODES)),
 });
 
-const onVm = (command: 'pause' | 'unpause' | 'wait' | 'console'): Check<Request> =>
+const onVm = (command: 'pause' | 'unpause' | 'wait' | 'console' | 'send'): Check<Request> =>
   record<Request & { target: Target }>({ command: oneOf([command]), target });
 
 const request: Check<Request> = tagged<Request>('command', {
@@ -142,10 +151,23 @@ const request: Check<Request> = tagged<Request>('command', {
   unpause: onVm('unpause'),
   wait: onVm('wait'),
   console: onVm('console'),
+  send: onVm('send'),
+  receive: record<Request & { command: 'receive' }>({
+    command: oneOf(['receive']),
+    name,
+    options: startOptions,
+  }),
 });
 
 /** The states of a virtual machine, as "vmctl status" names them. */
-export const VM_STATES = ['stopped', 'waiting', 'running', 'stopping', 'paused'] as const;
+export const VM_STATES = [
+  'stopped',
+  'waiting',
+  'running',
+  'stopping',
+  'paused',
+  'sending',
+] as const;
 /** One of {@link VM_STATES}. */
 export type VmState = (typeof VM_STATES)[number];
 
@@ -171,6 +193,8 @@ export const VM_EVENTS = [
   'forced',
   'paused',
   'unpaused',
+  'sent',
+  'received',
 ] as const;
 /** One of {@link VM_EVENTS}. */
 export type VmEvent = (typeof VM_EVENTS)[number];
@@ -219,6 +243,8 @@ export type Reply =
       /** What the user should know besides. */
       readonly warnings: readonly string[];
     }
+  /** A machine with this memory follows, in frames of bytes, from who has it to who wants it. */
+  | { readonly type: 'transfer'; readonly id: number; readonly memoryBytes: number }
   /** The console is there, or, as its last message, gone. */
   | { readonly type: 'console'; readonly id: number; readonly open: boolean };
 
@@ -254,6 +280,11 @@ export const reply: Check<Reply> = tagged<Reply>('type', {
     id: integer(1, ID_MAX),
     name,
     warnings: list(sentence, WARNINGS_MAX),
+  }),
+  transfer: record<Reply & { type: 'transfer' }>({
+    type: oneOf(['transfer']),
+    id: integer(1, ID_MAX),
+    memoryBytes: integer(0, MEMORY_MAX_BYTES),
   }),
   console: record<Reply & { type: 'console' }>({
     type: oneOf(['console']),

@@ -87,8 +87,14 @@ export class Conversation {
   /** Resolves when what was typed has been taken, or never will be. */
   drained(): Promise<void> {
     return new Promise((resolve) => {
-      this.socket.once('drain', () => resolve());
-      this.socket.once('close', () => resolve());
+      const { socket } = this;
+      const done = (): void => {
+        socket.off('drain', done);
+        socket.off('close', done);
+        resolve();
+      };
+      socket.on('drain', done);
+      socket.on('close', done);
     });
   }
 
@@ -113,6 +119,11 @@ export class Conversation {
     const frame = await this.nextFrame();
     if (frame?.kind !== 'message') throw unexpected();
     return replyOf(frame);
+  }
+
+  /** The other side has gone. */
+  get isClosed(): boolean {
+    return this.ended;
   }
 
   close(): void {

@@ -31,6 +31,13 @@ export interface Connection {
 /** Answers a request. What it throws is answered. */
 export type RequestHandler = (request: Request, connection: Connection) => Promise<void>;
 
+/** The connection will be another process's, unless the request is refused. */
+function isGivenAway(request: Request): boolean {
+  const { command } = request;
+  if (command === 'start') return request.console;
+  return command === 'console' || command === 'send' || command === 'receive';
+}
+
 /** The sockets of one vmd. */
 export class ControlServer {
   private readonly servers = new Map<string, Server>();
@@ -133,8 +140,8 @@ export class ControlServer {
         return socket;
       },
     };
-    // That the client has gone is seen only by reading; a console is read by somebody else.
-    if (request.command !== 'console' && !(request.command === 'start' && request.console)) {
+    // That the client has gone is seen only by reading; what is given away somebody else reads.
+    if (!isGivenAway(request)) {
       socket.on('data', () => socket.destroy());
       socket.on('end', () => socket.destroy());
       socket.resume();

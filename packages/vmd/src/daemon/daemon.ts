@@ -6,6 +6,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { VmmError } from 'vmm/errors';
 import { openLocked } from 'vmm-node/file-lock';
@@ -89,7 +90,8 @@ export class Daemon implements Registry {
     this.context = {
       log,
       localPrefixes: () => this.localPrefixes(),
-      spawn: (plan, credentials, events) => new VmChild(plan, credentials, events),
+      spawn: (plan, credentials, events, incoming) =>
+        new VmChild(plan, credentials, events, incoming),
       nowMs: () => performance.now(),
       stopped: (vm) => this.vmStopped(vm),
     };
@@ -123,11 +125,21 @@ export class Daemon implements Registry {
     return this.table.add(this.owned(config), true, this.context);
   }
 
-  async start(vm: VirtualMachine, override: BootOverride, peer: Peer): Promise<readonly string[]> {
+  async start(
+    vm: VirtualMachine,
+    override: BootOverride,
+    peer: Peer,
+    incoming?: () => Socket,
+  ): Promise<readonly string[]> {
     try {
       if (this.isStopping) throw new VmmError('EAGAIN', 'vmd is being stopped.');
       const credentials = this.credentials(vm, peer);
-      return await vm.start({ override, uid: peer.uid, credentials });
+      return await vm.start({
+        override,
+        uid: peer.uid,
+        credentials,
+        ...(incoming && { incoming }),
+      });
     } catch (error) {
       if (!vm.isRunning) this.vmStopped(vm);
       throw error;

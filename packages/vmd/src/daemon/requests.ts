@@ -1,5 +1,6 @@
 // What vmd(8) does for each request of vmctl(8), and for whom.
 
+import type { Socket } from 'node:net';
 import { VmmError } from 'vmm/errors';
 import type { Accounts } from '../conf/accounts.ts';
 import type { VmConfig } from '../conf/configuration.ts';
@@ -22,8 +23,16 @@ export interface Registry {
   define(config: VmConfig, draft: VmDraft): VirtualMachine;
   /** The configuration of a machine, to make instances of. */
   template(name: string): VmConfig | undefined;
-  /** Starts a machine for `peer`; resolves with warnings when its guest runs. */
-  start(vm: VirtualMachine, override: BootOverride, peer: Peer): Promise<readonly string[]>;
+  /**
+   * Starts a machine for `peer`; resolves with warnings when its guest runs. With `incoming`, the
+   * machine comes in by that connection.
+   */
+  start(
+    vm: VirtualMachine,
+    override: BootOverride,
+    peer: Peer,
+    incoming?: () => Socket,
+  ): Promise<readonly string[]>;
   reload(): void;
   load(path: string): void;
   reset(what: 'all' | 'switches' | 'vms'): Promise<void>;
@@ -63,6 +72,12 @@ export async function answer(
       finish(connection, eventReply(vm, 'terminated'));
       return;
     }
+    case 'send':
+      controlled(registry, request.target, peer).send(() => connection.release());
+      return;
+    case 'receive':
+      await receive(registry, request, connection);
+      return;
     case 'stop':
       await stop(registry, request, connection);
       return;
@@ -163,6 +178,19 @@ async function start(
   const reply = eventReply(vm, 'started', warnings);
   if (console && vm.isRunning) vm.attach(connection.release(), [reply]);
   else finish(connection, reply);
+}
+
+/** Into a machine that there is, as it is configured; else into a new one, as the file says. */
+async function receive(
+  registry: Registry,
+  { name, options }: Request & { command: 'receive' },
+  connection: Connection,
+): Promise<void> {
+  const { peer } = connection;
+  const known = registry.find(name);
+  if (known !== undefined) checkRights(registry, known, peer);
+  const vm = known ?? define(registry, name, options, peer);
+  await registry.start(vm, {}, peer, () => connection.release());
 }
 
 /** A machine that is there already can only be booted otherwise for once. */

@@ -21,6 +21,7 @@ class Pretended implements VmHandle {
   shutdown = (): void => void this.told.push('shutdown');
   terminate = (): void => void this.told.push('terminate');
   attach = (): void => void this.told.push('attach');
+  sendBy = (): void => void this.told.push('send');
 }
 
 let child: Pretended;

@@ -21,18 +21,25 @@ export interface StartRequest {
   readonly uid: number;
   /** What its process runs as; undefined for vmd's own user. */
   readonly credentials: Credentials | undefined;
+  /** The machine is not booted: it comes in by this connection, which its process answers. */
+  readonly incoming?: () => Socket;
 }
 
 /** The process of a machine. */
 export type VmHandle = Pick<
   VmChild,
-  'pid' | 'pause' | 'unpause' | 'shutdown' | 'terminate' | 'attach'
+  'pid' | 'pause' | 'unpause' | 'shutdown' | 'terminate' | 'attach' | 'sendBy'
 >;
 
 /** What a virtual machine needs around it. */
 export interface VmContext {
   /** Starts a process. */
-  spawn(plan: VmPlan, credentials: Credentials | undefined, events: VmChildEvents): VmHandle;
+  spawn(
+    plan: VmPlan,
+    credentials: Credentials | undefined,
+    events: VmChildEvents,
+    incoming?: Socket,
+  ): VmHandle;
   readonly log: Log;
   /** Where the addresses of machines that start now are from. */
   localPrefixes(): LocalPrefixes;
@@ -55,6 +62,7 @@ export class VirtualMachine {
   readonly context: VmContext;
   private child: VmHandle | undefined;
   private currentState: VmState = 'stopped';
+  private stateBeforeSending: VmState = 'running';
   private limiter: RestartLimiter | undefined;
   private shutdownTimer: NodeJS.Timeout | undefined;
   private onStarted: ((error: VmmError | undefined) => void) | undefined;
@@ -105,7 +113,8 @@ export class VirtualMachine {
    * Starts it; resolves with what is left out when its guest runs. EALREADY when it runs; what its
    * process refuses.
    */
-  async start({ override, uid, credentials }: StartRequest): Promise<readonly string[]> {
+  async start(request: StartRequest): Promise<readonly string[]> {
+    const { override, uid, credentials, incoming } = request;
     if (this.child !== undefined) {
       throw new VmmError('EALREADY', `vm "${this.name}" is running already.`);
     }
@@ -114,13 +123,13 @@ export class VirtualMachine {
     const started = new Promise<VmmError | undefined>((resolve) => {
       this.onStarted = resolve;
     });
-    this.child = this.spawn(plan, credentials);
+    this.child = this.spawn(plan, credentials, incoming?.());
     this.startedBy = uid;
     this.currentState = 'running';
     this.limiter = new RestartLimiter(this.context.nowMs());
     const error = await started;
     if (error !== undefined) throw error;
-    this.say('started successfully');
+    this.say(incoming === undefined ? 'started successfully' : 'received');
     for (const warning of warnings) this.context.log.info(warning);
     return warnings;
   }
@@ -190,6 +199,22 @@ export class VirtualMachine {
     this.say('unpaused');
   }
 
+  /**
+   * Gives its process a connection, by which the machine goes out; it ends when it is all there, and
+   * goes on as before when it does not get there. EINVAL unless it runs or is paused.
+   */
+  send(release: () => Socket): void {
+    const { child, state } = this;
+    const stands = state === 'running' || state === 'paused';
+    if (!stands || child === undefined || this.onStarted !== undefined) {
+      throw new VmmError('EINVAL', `vm "${this.name}" is ${state}, not running or paused.`);
+    }
+    this.stateBeforeSending = state;
+    this.currentState = 'sending';
+    this.say('is sent');
+    child.sendBy(release(), this.id);
+  }
+
   /** Gives its process a connection as the console, after `replies`. ENOENT unless it runs. */
   attach(socket: Socket, replies: readonly Reply[]): void {
     if (this.child === undefined) throw new VmmError('ENOENT', 'console not found');
@@ -204,7 +229,11 @@ export class VirtualMachine {
     });
   }
 
-  private spawn(plan: VmPlan, credentials: Credentials | undefined): VmHandle {
+  private spawn(
+    plan: VmPlan,
+    credentials: Credentials | undefined,
+    incoming: Socket | undefined,
+  ): VmHandle {
     const events: VmChildEvents = {
       running: () => this.settleStart(undefined),
       paused: () => {
@@ -212,10 +241,11 @@ export class VirtualMachine {
       },
       restarted: () => this.restarted(),
       shutdownAsked: (asked) => this.answerShutdown(asked),
+      notSent: () => this.notSent(),
       ended: (end) => this.ended(end),
     };
     try {
-      return this.context.spawn(plan, credentials, events);
+      return this.context.spawn(plan, credentials, events, incoming);
     } catch (cause) {
       this.onStarted = undefined;
       const reason = (cause as Error).message;
@@ -243,6 +273,12 @@ export class VirtualMachine {
   private settleStart(error: VmmError | undefined): void {
     this.onStarted?.(error);
     this.onStarted = undefined;
+  }
+
+  private notSent(): void {
+    if (this.state !== 'sending') return;
+    this.currentState = this.stateBeforeSending;
+    this.say('was not sent, and goes on');
   }
 
   private answerShutdown(asked: boolean): void {
@@ -284,6 +320,8 @@ function endText(end: VmEnd): string {
       return 'it was ended';
     case 'reset':
       return 'its guest rebooted';
+    case 'suspended':
+      return 'it was sent';
     case 'poweroff':
       return 'its guest switched it off';
     default:

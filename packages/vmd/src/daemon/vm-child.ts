@@ -39,6 +39,8 @@ export interface VmChildEvents {
   restarted(): void;
   /** Whether the guest could be asked to shut down. */
   shutdownAsked(asked: boolean): void;
+  /** It was not sent, and goes on as before. */
+  notSent(): void;
   /** The process is gone; nothing comes after. */
   ended(end: VmEnd): void;
 }
@@ -57,10 +59,17 @@ export class VmChild {
   private end: VmEnd | undefined;
   private lastWords = '';
   private killTimer: NodeJS.Timeout | undefined;
+  private incoming: Socket | undefined;
 
-  /** Starts the process, and in it the machine. */
-  constructor(plan: VmPlan, credentials: Credentials | undefined, events: VmChildEvents) {
+  /** Starts the process, and in it the machine, which comes in by `incoming` if that is given. */
+  constructor(
+    plan: VmPlan,
+    credentials: Credentials | undefined,
+    events: VmChildEvents,
+    incoming?: Socket,
+  ) {
     this.plan = plan;
+    this.incoming = incoming;
     this.events = events;
     // In a session of its own, so that the keys that end vmd in a terminal leave it to vmd.
     this.process = fork(PROGRAM, [], {
@@ -108,11 +117,20 @@ export class VmChild {
 
   /** Gives the process a connection, to be the console after `replies`. */
   attach(socket: Socket, id: number, replies: readonly Reply[]): void {
+    this.pass({ kind: 'attach', id, replies }, socket);
+  }
+
+  /** Has the machine go out by a connection. */
+  sendBy(socket: Socket, id: number): void {
+    this.pass({ kind: 'send', id }, socket);
+  }
+
+  private pass(message: ToVm, socket: Socket): void {
     if (!this.process.connected) {
       socket.destroy();
       return;
     }
-    this.process.send({ kind: 'attach', id, replies } satisfies ToVm, socket, (error) => {
+    this.process.send(message, socket, (error) => {
       if (error) socket.destroy();
     });
   }
@@ -133,7 +151,10 @@ export class VmChild {
     }
     switch (message.kind) {
       case 'ready':
-        this.send({ kind: 'start', plan: this.plan });
+        this.begin();
+        return;
+      case 'not-sent':
+        this.events.notSent();
         return;
       case 'running':
         this.events.running();
@@ -157,6 +178,13 @@ export class VmChild {
     }
   }
 
+  private begin(): void {
+    const { plan, incoming } = this;
+    this.incoming = undefined;
+    if (incoming === undefined) this.send({ kind: 'start', plan });
+    else this.pass({ kind: 'receive', plan }, incoming);
+  }
+
   private dismiss(): void {
     this.send({ kind: 'bye' });
     this.killTimer ??= setTimeout(() => this.process.kill('SIGKILL'), END_MS_MAX);
@@ -164,6 +192,7 @@ export class VmChild {
 
   private gone(how: string): void {
     clearTimeout(this.killTimer);
+    this.incoming?.destroy();
     const end = this.end ?? { kind: 'died', message: `${how}${this.reason()}` };
     this.end = end;
     this.process.removeAllListeners();

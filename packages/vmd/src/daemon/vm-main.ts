@@ -5,12 +5,13 @@
 import { writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { VmmError } from 'vmm/errors';
-import type { RunControl, RunOutcome } from 'vmm-node/options';
+import type { RunControl, RunOptions, RunOutcome } from 'vmm-node/options';
 import { asSentence } from '../control/protocol.ts';
 import { readKernel, readModules } from '../read-images.ts';
 import { ConsoleHub } from './console-hub.ts';
 import type { VmPlan } from './run-plan.ts';
 import type { FromVm, ToVm } from './vm-messages.ts';
+import { VmTransfer } from './vm-transfer.ts';
 
 /** A machine that is told to end does so in two seconds; its disks are then closed. */
 const ORPHAN_MS_MAX = 5000;
@@ -21,6 +22,9 @@ const OOM_SCORE = 500;
 const consoleHub = new ConsoleHub();
 const stop = new AbortController();
 let control: RunControl | undefined;
+let outgoing: VmTransfer | undefined;
+let name = '';
+let memoryBytes = 0;
 let dismissed: () => void = () => {};
 const dismissal = new Promise<void>((resolve) => {
   dismissed = resolve;
@@ -30,13 +34,14 @@ function tell(message: FromVm): void {
   if (process.connected) process.send!(message);
 }
 
-async function run(plan: VmPlan): Promise<RunOutcome> {
-  const kernel = readKernel(plan.boot, plan.memoryBytes);
-  const modules = readModules(plan.initrd ?? undefined, plan.memoryBytes);
-  const [{ runVm }, { runInterfaces }] = await Promise.all([
+async function run(plan: VmPlan, incoming: VmTransfer | undefined): Promise<RunOutcome> {
+  const { kernel, modules, noReboot } = images(plan, incoming !== undefined);
+  const [{ runVm }, { runInterfaces }, { receiveMachine }] = await Promise.all([
     import('vmm-node'),
     import('./vm-interfaces.ts'),
+    import('./receive-machine.ts'),
   ]);
+  const restored = incoming && (await receiveMachine(plan, incoming));
   return runVm({
     name: plan.name,
     memoryBytes: plan.memoryBytes,
@@ -45,35 +50,72 @@ async function run(plan: VmPlan): Promise<RunOutcome> {
     modules,
     commandLine: plan.cmdline ?? COMMAND_LINE_DEFAULT,
     disks: plan.disks,
-    interfaces: runInterfaces(plan),
+    interfaces: restored?.interfaces ?? runInterfaces(plan),
+    ...(restored && { restore: restored.reader }),
     engine: plan.engine,
     jit: plan.jit,
     exitPort: false,
-    noReboot: plan.noReboot,
+    noReboot,
     verbose: false,
     console: consoleHub,
     stop: stop.signal,
     onRunning: (it) => {
       control = it;
       tell({ kind: 'running' });
+      incoming?.finish('received');
     },
     onRestart: () => tell({ kind: 'restarted' }),
   });
 }
 
-async function start(plan: VmPlan): Promise<void> {
-  process.title = `vmd: vm/${plan.name}`;
+/** What a reset boots: a machine that comes in can do without, and then ends when it is reset. */
+function images(
+  { boot, initrd, memoryBytes, noReboot }: VmPlan,
+  isIncoming: boolean,
+): Pick<RunOptions, 'kernel' | 'modules' | 'noReboot'> {
   try {
-    const { kind, message } = await run(plan);
+    const kernel = readKernel(boot, memoryBytes);
+    return { kernel, modules: readModules(initrd ?? undefined, memoryBytes), noReboot };
+  } catch (error) {
+    if (!isIncoming || !(error instanceof VmmError)) throw error;
+    return { kernel: new Uint8Array(0), modules: [], noReboot: true };
+  }
+}
+
+async function start(plan: VmPlan, incoming?: VmTransfer): Promise<void> {
+  process.title = `vmd: vm/${plan.name}`;
+  ({ name, memoryBytes } = plan);
+  try {
+    const { kind, message } = await run(plan, incoming);
+    if (kind === 'suspended') outgoing?.finish('sent');
+    else outgoing?.fail(new VmmError('EIO', 'The machine has ended while it was sent.'));
     tell({ kind: 'ended', end: kind, message: message === undefined ? null : asSentence(message) });
   } catch (error) {
     // A defect ends the process, which vmd reports.
     if (!(error instanceof VmmError)) throw error;
+    incoming?.fail(error);
     tell({ kind: 'refused', code: error.code, message: asSentence(error.message) });
   }
   await dismissal;
   await consoleHub.finish();
   process.exit(0);
+}
+
+/** Has the machine go out; it ends when it is all there. */
+async function send(transfer: VmTransfer): Promise<void> {
+  try {
+    if (control === undefined) throw new VmmError('EINVAL', 'The machine does not run.');
+    outgoing = transfer;
+    await control.suspend((pieces) => {
+      transfer.begin(memoryBytes);
+      return transfer.send(pieces);
+    });
+  } catch (error) {
+    outgoing = undefined;
+    if (!(error instanceof VmmError)) throw error;
+    transfer.fail(error);
+    tell({ kind: 'not-sent' });
+  }
 }
 
 async function pause(): Promise<void> {
@@ -102,6 +144,16 @@ function receive(message: ToVm, handle: unknown): void {
       // The connection may have closed on its way.
       if (handle instanceof Socket) consoleHub.attach(handle, message.id, message.replies);
       return;
+    case 'send':
+      if (handle instanceof Socket) void send(new VmTransfer(handle, message.id, name));
+      else tell({ kind: 'not-sent' });
+      return;
+    case 'receive': {
+      const { plan } = message;
+      if (!(handle instanceof Socket)) process.exit(1);
+      void start(plan, new VmTransfer(handle, plan.id, plan.name));
+      return;
+    }
     case 'bye':
       dismissed();
   }

@@ -18,7 +18,11 @@ export type ToVm =
   /** With a connection: its other end gets the console, or first of all `reply`. */
   | { readonly kind: 'attach'; readonly id: number; readonly replies: readonly Reply[] }
   /** After `ended` or `refused`: no attachment is on its way any more. */
-  | { readonly kind: 'bye' };
+  | { readonly kind: 'bye' }
+  /** With a connection: the machine goes out by it. */
+  | { readonly kind: 'send'; readonly id: number }
+  /** With a connection, instead of `start`: the machine comes in by it. */
+  | { readonly kind: 'receive'; readonly plan: VmPlan };
 
 /** From the process to vmd. */
 export type FromVm =
@@ -31,6 +35,8 @@ export type FromVm =
   | { readonly kind: 'restarted' }
   /** Whether the guest could be asked to shut down. */
   | { readonly kind: 'shutdown'; readonly asked: boolean }
+  /** It was not sent, and goes on. */
+  | { readonly kind: 'not-sent' }
   /** The machine could not be started. */
   | { readonly kind: 'refused'; readonly code: Errno; readonly message: string }
   | { readonly kind: 'ended'; readonly end: RunEnd; readonly message: string | null };
@@ -42,6 +48,7 @@ const ENDS: readonly RunEnd[] = [
   'timeout',
   'reset',
   'left',
+  'suspended',
   'error',
 ];
 
@@ -54,6 +61,7 @@ export const fromVm: Check<FromVm> = tagged<FromVm>('kind', {
   running: plain('running'),
   paused: plain('paused'),
   restarted: plain('restarted'),
+  'not-sent': plain('not-sent'),
   shutdown: record<FromVm & { kind: 'shutdown' }>({ kind: oneOf(['shutdown']), asked: boolean }),
   refused: record<FromVm & { kind: 'refused' }>({
     kind: oneOf(['refused']),
