@@ -6,7 +6,7 @@ import type { GuestMemory } from './guest-memory.ts';
 export class FlatMemory implements GuestMemory {
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  /** The ranges reported as changed by devices, in order. */
+  /** The ranges reported as changed by devices, in order. Transient: for tests to see. */
   readonly changes: { readonly gpa: number; readonly length: number }[] = [];
 
   /** `sizeBytes` of zeroed RAM, shared with other threads when asked. */

@@ -85,15 +85,15 @@ export class PciFunction {
   /** Which bits the guest may change. Transient: how the function is built. */
   private readonly writable = new Uint8Array(CONFIG_BYTES);
   private readonly view = new DataView(this.config.buffer);
-  /** Transient, as is what follows: how the function is built. */
+  /** Transient: how the function is built. */
   private readonly ranges: PciRange[] = [];
-  /** Transient: as above. */
+  /** Transient: likewise. */
   private readonly initialBars: number[] = [];
-  /** Transient: as above. */
+  /** Transient: likewise. */
   private readonly windows: PciWindow[] = [];
-  /** Transient: as above. */
+  /** Transient: likewise. */
   private capabilityEnd = FIRST_CAPABILITY;
-  /** Transient: as above. */
+  /** Transient: likewise. */
   private lastCapability = 0;
   private intxLevel = false;
   /** Transient: wiring. */

@@ -68,11 +68,11 @@ export class PciBus implements PortDevice {
   /** Transient: follows from the functions' registers. */
   private mappings: Mapping[] = [];
   private address = 0;
-  /** Transient, as is what follows: how the bus is built. */
+  /** Transient: how the bus is built. */
   private irqsUsed = 0;
-  /** Transient: as above. */
+  /** Transient: likewise. */
   private nextIo = IO_FIRST;
-  /** Transient: as above. */
+  /** Transient: likewise. */
   private nextMemory = MEMORY_FIRST;
 
   constructor(wiring: PciWiring) {

@@ -51,16 +51,20 @@ const WAITING_FRAMES_FULL = 16;
 export class VirtioNetBackend implements VirtioBackend, NetReceiver {
   readonly busy = false;
   private readonly queues: QueueSet;
-  /** Transient, as is what follows: the front keeps what was agreed on, and activates anew. */
+  /** Transient: the front keeps what was agreed on, and activates anew. */
   private headerBytes = 0;
-  /** Transient: as above. */
+  /** Transient: likewise. */
   private features = 0n;
-  /** Transient: as above. */
+  /** Transient: likewise. */
   private active = false;
   /** Transient: a network after a suspension is another one. */
   private network: NetBackend | undefined;
-  /** A message from the guest, and one to it, which may be the answer to the other. */
+  /**
+   * A message from the guest, and one to it, which may be the answer to the other. Transient: they
+   * mean something during a call only.
+   */
   private readonly outgoing = new Uint8Array(MESSAGE_BYTES_MAX);
+  /** Transient: likewise. */
   private readonly message = new Uint8Array(MESSAGE_BYTES_MAX);
   /** Messages, header first, for which there was no buffer. Transient: networks lose frames. */
   private waiting: Uint8Array[] = [];
