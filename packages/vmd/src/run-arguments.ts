@@ -70,28 +70,32 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
   };
 }
 
-function parseName(word: string | undefined): string {
+/** The operand or option of "vmctl run" of this name. EINVAL for what it cannot be. */
+export function parseName(word: string | undefined): string {
   if (word === undefined) return NAME_DEFAULT;
   if (word.length > NAME_BYTES_MAX) throw new VmmError('EINVAL', 'vm name too long');
   if (VM_NAME_PATTERN.test(word)) return word;
   throw new VmmError('EINVAL', `invalid VM name: ${word}`);
 }
 
-function parseJit(word: string | undefined): JitMode {
+/** The operand or option of "vmctl run" of this name. EINVAL for what it cannot be. */
+export function parseJit(word: string | undefined): JitMode {
   if (word === undefined) return JIT_DEFAULT;
   const mode = JIT_MODES.find((candidate) => candidate === word);
   if (mode !== undefined) return mode;
   throw new VmmError('EINVAL', `unknown mode: ${word} (--jit is one of: ${JIT_MODES.join(', ')})`);
 }
 
-function parseEngine(word: string | undefined): EngineName {
+/** The operand or option of "vmctl run" of this name. EINVAL for what it cannot be. */
+export function parseEngine(word: string | undefined): EngineName {
   if (word === undefined) return ENGINE_DEFAULT;
   const engine = ENGINES.find((candidate) => candidate === word);
   if (engine !== undefined) return engine;
   throw new VmmError('EINVAL', `unknown engine: ${word} (there is: ${ENGINES.join(', ')})`);
 }
 
-function parseTimeout(word: string | undefined): number | undefined {
+/** The operand or option of "vmctl run" of this name. EINVAL for what it cannot be. */
+export function parseTimeout(word: string | undefined): number | undefined {
   if (word === undefined) return undefined;
   const seconds = /^(\d+\.?\d*|\.\d+)$/.test(word) ? Number(word) : 0;
   if (seconds > 0 && seconds <= SECONDS_MAX) return Math.max(1, Math.round(seconds * 1000));

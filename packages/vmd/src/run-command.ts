@@ -3,10 +3,10 @@
 
 import { constants } from 'node:os';
 import { VmmError } from 'vmm/errors';
-import type { EngineChoice, RunOutcome, RunVm } from 'vmm-node/options';
+import type { EngineChoice, RunControl, RunOutcome, RunVm } from 'vmm-node/options';
 import { Terminal } from 'vmm-node/terminal';
 import type { Parsed } from './getopt.ts';
-import { runArguments } from './run-arguments.ts';
+import { type RunArguments, runArguments } from './run-arguments.ts';
 import { statisticsText } from './run-statistics.ts';
 
 /** What a command may use of the process around it. */
@@ -21,7 +21,13 @@ const SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGINT'] as const;
 
 /** Runs a machine as `parsed` says, and returns the exit status. */
 export async function run(parsed: Parsed, environment: Environment): Promise<number> {
-  const options = runArguments(parsed, environment.say);
+  const optionValue = (option: string): string | undefined =>
+    parsed.options.find(({ name }) => name === option)?.value;
+  const restoredFrom = optionValue('restore');
+  const options = await (restoredFrom === undefined
+    ? runArguments(parsed, environment.say)
+    : loadRestored(restoredFrom, parsed));
+  const suspension = new Suspension(optionValue('suspend'), environment.say);
   const verbose = options.verbose || environment.verbose;
   const isNamed = parsed.options.some(({ name }) => name === 'e');
   const onEngine = ({ engine, reason }: EngineChoice): void => {
@@ -38,11 +44,19 @@ export async function run(parsed: Parsed, environment: Environment): Promise<num
     stop.abort();
   };
   for (const name of SIGNALS) process.on(name, onSignal);
-  const terminal = new Terminal(process.stdin, process.stdout, () => stop.abort());
+  const leave = (): void => stop.abort();
+  const terminal = new Terminal(process.stdin, process.stdout, leave, suspension.command);
   terminal.open();
   let outcome: RunOutcome;
   try {
-    outcome = await runVm({ ...options, verbose, onEngine, console: terminal, stop: stop.signal });
+    outcome = await runVm({
+      ...options,
+      verbose,
+      onEngine,
+      onRunning: (control) => suspension.running(control),
+      console: terminal,
+      stop: stop.signal,
+    });
     await terminal.drained();
   } finally {
     terminal.close();
@@ -52,6 +66,38 @@ export async function run(parsed: Parsed, environment: Environment): Promise<num
   if (verbose && outcome.statistics) process.stderr.write(statisticsText(outcome.statistics));
   // As a shell reports a process that a signal ended.
   return signal === undefined ? outcome.status : 128 + constants.signals[signal];
+}
+
+/** What reads the file of a machine is loaded only when there is one to restore. */
+async function loadRestored(path: string, parsed: Parsed): Promise<RunArguments> {
+  const { restoreArguments } = await import('./restore-arguments.ts');
+  return restoreArguments(path, parsed);
+}
+
+/** The command "~s" of a run: the machine goes to a file. */
+class Suspension {
+  /** Undefined when there is no file to go to. */
+  readonly command: (() => void) | undefined;
+  private control: RunControl | undefined;
+
+  constructor(path: string | undefined, say: (text: string) => void) {
+    if (path === undefined) return;
+    this.command = () => void this.suspend(path, say);
+  }
+
+  running(control: RunControl): void {
+    this.control = control;
+  }
+
+  private async suspend(path: string, say: (text: string) => void): Promise<void> {
+    const { writeSuspendFile } = await import('vmm-node');
+    try {
+      await this.control?.suspend((pieces) => writeSuspendFile(path, pieces));
+    } catch (error) {
+      if (!(error instanceof VmmError)) throw error;
+      say(`The machine goes on: ${error.message}`);
+    }
+  }
 }
 
 /** The engine is loaded only when a machine is started: a mistake is answered at once. */

@@ -22,4 +22,6 @@ export const RUN_OPTIONS: readonly Option[] = [
   { name: 'no-nat' },
   { name: 'exit-port' },
   { name: 'no-reboot' },
+  { name: 'suspend', argument: 'file', choices: 'path' },
+  { name: 'restore', argument: 'file', choices: 'path' },
 ];

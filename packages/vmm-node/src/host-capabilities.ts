@@ -5,6 +5,11 @@ import type { Clock, Entropy } from 'vmm';
 
 /** While a clock catches up, its time passes so many times as fast as real time. */
 export const CATCH_UP_RATE = 10;
+/**
+ * So much of the real time between two looks at the clock counts for it. More passes when the host
+ * has no time for the guest, which must not seem to it ten times as long.
+ */
+export const CATCH_UP_STEP_MS = 5;
 /** What is caught up with at most. */
 const CATCH_UP_MS_MAX = 3600e3;
 
@@ -16,22 +21,32 @@ const CATCH_UP_MS_MAX = 3600e3;
  */
 export class HostClock implements Clock {
   private originMs: number;
-  /** Real time until which the clock catches up, on performance.now()'s scale. */
-  private readonly catchUpEndMs: number;
+  private behindMs: number;
+  private seenMs: number;
 
   constructor(startNs = 0, behindMs = 0) {
-    const nowMs = performance.now();
-    const dueMs = behindMs > 0 && behindMs <= CATCH_UP_MS_MAX ? behindMs : 0;
-    // Behind by d, at a rate of r: even after d / (r - 1) of real time.
-    this.catchUpEndMs = nowMs + dueMs / (CATCH_UP_RATE - 1);
-    this.originMs = nowMs - startNs / 1e6 - dueMs;
+    this.seenMs = performance.now();
+    this.originMs = this.seenMs - startNs / 1e6;
+    this.behindMs = behindMs > 0 && behindMs <= CATCH_UP_MS_MAX ? behindMs : 0;
+  }
+
+  /** It has not caught up yet. */
+  get isBehind(): boolean {
+    return this.behindMs > 0;
   }
 
   now(): number {
     const nowMs = performance.now();
-    const left = this.catchUpEndMs - nowMs;
-    const behindMs = left > 0 ? left * (CATCH_UP_RATE - 1) : 0;
-    return (nowMs - this.originMs - behindMs) * 1e6;
+    if (this.behindMs > 0) this.catchUp(nowMs);
+    return (nowMs - this.originMs) * 1e6;
+  }
+
+  private catchUp(nowMs: number): void {
+    const passedMs = Math.min(nowMs - this.seenMs, CATCH_UP_STEP_MS);
+    const gainedMs = Math.min(this.behindMs, passedMs * (CATCH_UP_RATE - 1));
+    this.seenMs = nowMs;
+    this.behindMs -= gainedMs;
+    this.originMs -= gainedMs;
   }
 
   /** Takes `ns` nanoseconds, which have passed, out of the time: the machine was paused. */

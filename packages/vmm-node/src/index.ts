@@ -30,5 +30,6 @@ export type {
 export { ENGINE_DEFAULT, ENGINES, JIT_DEFAULT, JIT_MODES } from './run-options.ts';
 export type { SavedDisk, SavedHost } from './saved-host.ts';
 export { loadHost, restoredNetwork, savedNumbering } from './saved-host.ts';
+export { readSuspendFile, writeSuspendFile } from './suspend-file.ts';
 export { Terminal } from './terminal.ts';
 export { runVm } from './vm-process.ts';

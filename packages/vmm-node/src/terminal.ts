@@ -15,14 +15,20 @@ export class Terminal implements RunConsole {
   private readonly stdin: ReadStream;
   private readonly stdout: WriteStream;
   private readonly leave: () => void;
-  private readonly escape = new EscapeFilter();
+  private readonly escape: EscapeFilter;
+  private readonly suspend: (() => void) | undefined;
   private readonly queue: Uint8Array[] = [];
   private queueBytes = 0;
   private ended = false;
   private wake: () => void = () => {};
 
-  /** `leave` is called when the user asks to leave, or when nobody can see the output any more. */
-  constructor(stdin: ReadStream, stdout: WriteStream, leave: () => void) {
+  /**
+   * `leave` is called when the user asks to leave, or when nobody can see the output any more;
+   * `suspend` when the user asks for that, which is no command without it.
+   */
+  constructor(stdin: ReadStream, stdout: WriteStream, leave: () => void, suspend?: () => void) {
+    this.escape = new EscapeFilter(suspend !== undefined);
+    this.suspend = suspend;
     this.stdin = stdin;
     this.stdout = stdout;
     this.leave = leave;
@@ -78,13 +84,14 @@ export class Terminal implements RunConsole {
 
   /** Runs as soon as input comes, also while the guest takes none: leaving must always work. */
   private readonly onData = (chunk: Uint8Array): void => {
-    const { bytes, leave } = this.escape.push(chunk);
+    const { bytes, leave, suspend } = this.escape.push(chunk);
     if (bytes.length > 0) {
       this.queue.push(bytes);
       this.queueBytes += bytes.length;
       if (this.queueBytes > QUEUE_BYTES_MAX) this.stdin.pause();
       this.wake();
     }
+    if (suspend) this.suspend?.();
     if (leave) this.leave();
   };
 

@@ -22,7 +22,7 @@ import {
 } from 'vmm';
 import { type CompileLink, RemoteCompiler } from './compile-service.ts';
 import type { EngineChoice } from './engine-choice.ts';
-import { HostClock, HostEntropy } from './host-capabilities.ts';
+import { CATCH_UP_RATE, CATCH_UP_STEP_MS, HostClock, HostEntropy } from './host-capabilities.ts';
 import { openKvmEngine } from './kvm/kvm-engine.ts';
 import { readProcessorImage } from './processor-image.ts';
 import type { RunModule } from './run-options.ts';
@@ -115,7 +115,8 @@ class VcpuHost implements MachineHost {
   idle(deadlineNs: number): void {
     const nowNs = this.clock.now();
     if (this.hasOutput) this.showOutput();
-    const timeoutMs = (deadlineNs - nowNs) / 1e6;
+    let timeoutMs = (deadlineNs - nowNs) / 1e6;
+    if (this.clock.isBehind) timeoutMs = Math.min(timeoutMs / CATCH_UP_RATE, CATCH_UP_STEP_MS);
     if (timeoutMs > SLEEP_MS_MIN) this.link.awaitRing(this.ringsSeen, timeoutMs);
   }
 
