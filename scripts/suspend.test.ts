@@ -1,9 +1,9 @@
-// Debian at work is suspended and goes on in other processes, from one way of executing to the next.
-// `npm run suspend` does the same for longer, at random moments.
+// Debian at work is suspended and goes on in other processes, from one way of executing to the
+// next. `npm run suspend` does the same for longer, at random moments.
 import { expect, test } from 'vitest';
 import { MODES, Traveller } from './suspend/traveller.ts';
 
-test('a guest that computes, counts and writes its disk goes on in three other processes', async () => {
+test('a guest that computes and writes its disk goes on in three other processes', async () => {
   const traveller = await Traveller.start('on');
   try {
     for (const mode of MODES) {

@@ -1,6 +1,7 @@
-// `npm run suspend [-- --trips N --seconds N --seed N --modes off,on,always]`: a guest that computes,
-// counts and writes its disk is suspended to a file at random moments, and goes on in another
-// process, that executes in another mode; its results, its clock and its disk must be right.
+// `npm run suspend [-- --trips N --seconds N --seed N --modes off,on,always]`: a guest that
+// computes, counts and writes its disk is suspended to a file at random moments, and goes on in
+// another process, that executes in another mode; its results, its clock and its disk must be
+// right.
 
 import { parseArgs } from 'node:util';
 import { MODES, type Mode, Traveller } from './suspend/traveller.ts';

@@ -119,7 +119,7 @@ export class Traveller {
     await this.works();
   }
 
-  /** Waits until the guest, where it is now, has done some of everything, and its clock is right. */
+  /** Waits until the guest has done some of everything where it is, and its clock is right. */
   async works(): Promise<void> {
     const some = /computed \d+[\s\S]*?tick \d+ \d+\r?\n/;
     await this.shows(some);

@@ -1,5 +1,5 @@
-// Machines that are sent and received: by vmctl(8) through files, as a user does it, and against what
-// goes wrong on the way. The guest is a small one that says back what is typed.
+// Machines that are sent and received: by vmctl(8) through files, as a user does it, and against
+// what goes wrong on the way. The guest is a small one that says back what is typed.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -73,7 +73,7 @@ test('a machine is sent, and another one goes on where it was', async () => {
   await vmd.ctl('stop', '-f', 'b');
 });
 
-test('one file gives as many machines as one likes, in a pipe too, and under a new name', async () => {
+test('one file gives many machines, by a pipe too, and under new names', async () => {
   expect(await received('a')).toMatchObject({ status: 0 });
   expect(await shell('$VMCTL send a | $VMCTL receive b')).toMatchObject({ status: 0 });
   expect(await received('new')).toMatchObject({ status: 0 });
@@ -85,7 +85,7 @@ test('one file gives as many machines as one likes, in a pipe too, and under a n
   await vmd.ctl('stop', '-f', 'new');
 });
 
-test('a machine that is paused can be sent, and goes on by itself when it is received', async () => {
+test('a machine that is paused can be sent, and goes on when it is received', async () => {
   await received('a');
   await vmd.ctl('pause', 'a');
   expect(await sent('a')).toMatchObject({ status: 0 });

@@ -1,6 +1,6 @@
 // Saves a machine that runs, from the main thread: has it stand still, waits until its disks have
-// nothing in flight, asks the worker for the devices and the processor, and reads the guest's memory
-// itself. What becomes of the machine then is the caller's to say.
+// nothing in flight, asks the worker for the devices and the processor, and reads the guest's
+// memory itself. What becomes of the machine then is the caller's to say.
 
 import {
   type GuestRam,

@@ -89,7 +89,8 @@ export interface RunControl {
   /**
    * Saves the machine, which stands still meanwhile, and ends the run as `suspended` when `deliver`
    * has resolved. When it rejects, or the machine cannot be saved, so does this, and the machine is
-   * as it was, paused or not. EBUSY when it is being saved already; ENODEV on an engine that cannot.
+   * as it was, paused or not. EBUSY when it is being saved already; ENODEV on an engine that
+   * cannot.
    */
   suspend(deliver: Deliver): Promise<void>;
   /**

@@ -1,7 +1,7 @@
 // The escape of cu(1) on OpenBSD, by which the user of a serial line speaks to his own side: at the
 // start of a line, "~." leaves and "~~" sends one tilde. A tilde before anything else is sent as it
-// is. cu's other commands (file transfer, break, local shell) are not here; "~s", which suspends the
-// machine, is there where the machine can be.
+// is. cu's other commands (file transfer, break, local shell) are not here; "~s", which suspends
+// the machine, is there where the machine can be.
 
 const TILDE = 0x7e;
 const DOT = 0x2e;

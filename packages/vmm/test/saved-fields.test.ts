@@ -83,9 +83,11 @@ test.each(files)('%s saves every field that changes, or says why not', (path) =>
 /** State that follows from the rest, or means something only while an instruction is executed. */
 const DERIVED = new Set(
   `flagResult flagCarry eflags tlb budget cpl codeMode window fetchTlb stackSize stepping fpFlags
-  fpScratch fpResult fpResultHi faultVector faultCode faultHasCode eventKind eventRip delivering exit
+  fpScratch
+  fpResult fpResultHi faultVector faultCode faultHasCode eventKind eventRip delivering exit
   exitPort exitSize exitFlags exitLength exitData exitGpa tlbMisses codeInvalidations exceptions
-  mmioNext physicalMap nonGlobalCount walkFlags fpuTraps physicalMask addressMask bounce scratch task
+  mmioNext physicalMap nonGlobalCount walkFlags fpuTraps physicalMask addressMask bounce
+  scratch task
   nonGlobal stepRecords largeRegions fetchNonGlobal lastEntry lastPhysical codeMap codeGeneration
   codePage touchedPages debugTraps codeBound exceptionCounts heatLimit compiled epoch expected
   depth`.split(/\s+/),

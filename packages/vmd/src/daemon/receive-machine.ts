@@ -1,7 +1,7 @@
 // The beginning of a machine that comes in: whether it is the one that vmd(8) has planned for, and
-// what of it is for this host to know. Disks, networks and forwarded ports are those of the plan, for
-// they are what the machine's owner may have; the addresses by which the guest knows its network, and
-// that of its interface, are those it was suspended with.
+// what of it is for this host to know. Disks, networks and forwarded ports are those of the plan,
+// for they are what the machine's owner may have; the addresses by which the guest knows its
+// network, and that of its interface, are those it was suspended with.
 
 import { SnapshotReader, VmmError } from 'vmm';
 import { loadHost, savedNumbering } from 'vmm-node';

@@ -200,8 +200,8 @@ export class VirtualMachine {
   }
 
   /**
-   * Gives its process a connection, by which the machine goes out; it ends when it is all there, and
-   * goes on as before when it does not get there. EINVAL unless it runs or is paused.
+   * Gives its process a connection, by which the machine goes out; it ends when it is all there,
+   * and goes on as before when it does not get there. EINVAL unless it runs or is paused.
    */
   send(release: () => Socket): void {
     const { child, state } = this;

@@ -1,6 +1,6 @@
-// A machine that goes through the control socket, in the machine's own process: out to "vmctl send",
-// in from "vmctl receive". vmd(8) passes the connection on, as it does with a console, and carries
-// nothing itself.
+// A machine that goes through the control socket, in the machine's own process: out to "vmctl
+// send", in from "vmctl receive". vmd(8) passes the connection on, as it does with a console, and
+// carries nothing itself.
 //
 // Out: a message that it begins, the file in frames of bytes, "ok"; the client has all of it safe
 // when it sends an empty frame of bytes, and is told of the machine's end at the end. In: the same

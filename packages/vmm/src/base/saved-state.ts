@@ -1,7 +1,7 @@
-// What a part of a machine keeps over a suspension, declared field by field: a name, what it may be,
-// and what it is when a file lacks it. From the declaration follow the type of the state, its form
-// in a file (machine/snapshot/wire.ts), and the check of what comes back from one: a file may be from
-// an older version, from a newer one, or made to do harm.
+// What a part of a machine keeps over a suspension, declared field by field: a name, what it may
+// be, and what it is when a file lacks it. From the declaration follow the type of the state, its
+// form in a file (machine/snapshot/wire.ts), and the check of what comes back from one: a file may
+// be from an older version, from a newer one, or made to do harm.
 //
 // Adding a field: declare it with later(), whose value is what the part did before there was the
 // field. A field whose meaning changes gets a new name.

@@ -210,8 +210,8 @@ export class Machine {
 
   /**
    * The machine as a file, piece by piece. The machine must not run before the last one, but may
-   * then go on. `host` is kept for {@link SnapshotReader.host}. EBUSY while a device has requests in
-   * flight: VirtioBackend.hold() ends that.
+   * then go on. `host` is kept for {@link SnapshotReader.host}. EBUSY while a device has requests
+   * in flight: VirtioBackend.hold() ends that.
    */
   save(host?: SavedValue): Generator<SnapshotPiece> {
     return writeSnapshot({ parts: this.saveParts(), host, ram: this.options.ram });

@@ -1,6 +1,6 @@
-// A machine that was suspended by the first version: suspended-v1.json is its state, field by field,
-// and this file writes it as docs/suspend-format.md says, with nothing of the program's own. It must
-// load for ever, with whatever fields and devices there are by then, and go on.
+// A machine that was suspended by the first version: suspended-v1.json is its state, field by
+// field, and this file writes it as docs/suspend-format.md says, with nothing of the program's own.
+// It must load for ever, with whatever fields and devices there are by then, and go on.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// Suspended machines: the oracle is the same machine that was not suspended, which on a clock of its
-// own does the same every time; for the checksum, zlib's.
+// Suspended machines: the oracle is the same machine that was not suspended, which on a clock of
+// its own does the same every time; for the checksum, zlib's.
 import { crc32 as zlibCrc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -74,7 +74,7 @@ test('a machine that was saved, and is not ended, goes on as if it had not been'
   expect(watched.output()).toBe(OUTPUT);
 });
 
-test('a file says what its machine is, has no pages of zeros, and arrives in any pieces', async () => {
+test('a file says what its machine is, and may arrive in any pieces', async () => {
   const watched = makeMachine();
   watched.run(30);
   const bytes = fileOf(watched.machine);
@@ -85,7 +85,7 @@ test('a file says what its machine is, has no pages of zeros, and arrives in any
   expect(Buffer.compare(used(ram.bytes), used(watched.ram.bytes))).toBe(0);
 });
 
-test('what the host keeps comes with the file, and a reader that does not ask ignores it', async () => {
+test('what the host keeps comes with the file, for a reader who asks', async () => {
   const watched = makeMachine();
   watched.run(5);
   const host: SavedValue = new Map([['disk', '/a']]);
@@ -178,7 +178,7 @@ test('a file with one wrong bit is refused', async () => {
   }
 });
 
-test('a file of another version, another kind, or with something behind it is refused', async () => {
+test('another version, another kind, and something behind the end are refused', async () => {
   const other = (change: (header: DataView) => void): Uint8Array => {
     const bytes = saved.bytes.slice();
     const view = new DataView(bytes.buffer);
@@ -207,7 +207,7 @@ function fileWith(change: (parts: Map<string, SavedValue>) => void): Uint8Array 
 const recordOf = (parts: Map<string, SavedValue>, name: string): Map<string, SavedValue> =>
   parts.get(name) as Map<string, SavedValue>;
 
-test('what this version does not know is refused by its name, unless it may be ignored', async () => {
+test('what is not known is refused by its name, unless it may be ignored', async () => {
   expect(await refusal(fileWith((parts) => parts.set('hpet', new Map())))).toBe(
     'The machine has no device "hpet", which the suspended one had.',
   );
@@ -255,7 +255,7 @@ test('what a machine cannot be is refused', async () => {
   expect(await refusal(controls)).toMatch(/in a state that no processor can be in/);
 });
 
-test('a file with any values in it is refused, or its machine runs: nothing else happens', async () => {
+test('a file with any values in it is refused, or its machine runs', async () => {
   const seed = Math.floor(Math.random() * 2 ** 31);
   let restorable = 0;
   let ran = 0;
