@@ -22,12 +22,15 @@ export const REQUEST_BYTES_MAX: number = 64 * 1024;
 /** Of an answer; the longest lists the virtual machines. */
 export const REPLY_BYTES_MAX: number = 1024 * 1024;
 
-function frame(kind: FrameKind, payload: Uint8Array): Uint8Array {
-  const bytes = Buffer.alloc(HEADER_BYTES + payload.length);
-  bytes.writeUInt32BE(payload.length, 0);
+function header(kind: FrameKind, length: number): Uint8Array {
+  const bytes = Buffer.alloc(HEADER_BYTES);
+  bytes.writeUInt32BE(length, 0);
   bytes.writeUInt8(KINDS.indexOf(kind), 4);
-  bytes.set(payload, HEADER_BYTES);
   return bytes;
+}
+
+function frame(kind: FrameKind, payload: Uint8Array): Uint8Array {
+  return Buffer.concat([header(kind, payload.length), payload]);
 }
 
 /** A frame with `message` in JSON. */
@@ -38,6 +41,11 @@ export function messageFrame(message: object): Uint8Array {
 /** A frame with a copy of `bytes`. */
 export function bytesFrame(bytes: Uint8Array): Uint8Array {
   return frame('bytes', bytes);
+}
+
+/** What comes before `length` bytes to make a frame with them, which need not be copied then. */
+export function bytesFrameHeader(length: number): Uint8Array {
+  return header('bytes', length);
 }
 
 /** The JSON value in the payload of a message; EINVAL when it is none. */

@@ -9,7 +9,7 @@
 import type { Socket } from 'node:net';
 import type { SnapshotPiece } from 'vmm';
 import { VmmError } from 'vmm/errors';
-import { bytesFrame, type Frame, FrameReader, messageFrame } from '../control/frame.ts';
+import { bytesFrameHeader, type Frame, FrameReader, messageFrame } from '../control/frame.ts';
 import { errorReply, type Reply } from '../control/protocol.ts';
 
 /** Of a frame; the reader of the other side has it as a whole. */
@@ -61,7 +61,8 @@ export class VmTransfer {
   async send(pieces: Iterable<SnapshotPiece>): Promise<void> {
     for (const { bytes } of pieces) {
       for (let at = 0; at < bytes.length; at += TRANSFER_BYTES_MAX) {
-        await this.write(bytesFrame(bytes.subarray(at, at + TRANSFER_BYTES_MAX)));
+        const part = bytes.subarray(at, at + TRANSFER_BYTES_MAX);
+        await this.write(bytesFrameHeader(part.length), part);
       }
     }
     await this.write(messageFrame({ type: 'ok' } satisfies Reply));
@@ -104,10 +105,14 @@ export class VmTransfer {
     if (!this.socket.destroyed) this.socket.write(messageFrame(reply));
   }
 
-  private async write(frame: Uint8Array): Promise<void> {
+  /** Writes parts of a frame, and waits until there is room for the next. */
+  private async write(...parts: readonly Uint8Array[]): Promise<void> {
     if (this.isClosed) throw this.gone();
-    if (this.socket.write(frame)) return;
-    while (this.socket.writableNeedDrain) {
+    const { socket } = this;
+    socket.cork();
+    for (const part of parts) socket.write(part);
+    socket.uncork();
+    while (socket.writableNeedDrain) {
       await this.woken();
       if (this.isClosed) throw this.gone();
     }
