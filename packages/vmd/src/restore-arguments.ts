@@ -5,7 +5,7 @@ import { VmmError } from 'vmm/errors';
 import { loadHost, readSuspendFile, restoredNetwork } from 'vmm-node';
 import type { RunDisk } from 'vmm-node/options';
 import type { Parsed } from './getopt.ts';
-import { readImage, readModules } from './read-images.ts';
+import { readKernel, readModules } from './read-images.ts';
 import {
   parseEngine,
   parseJit,
@@ -67,7 +67,7 @@ function kernelOf(
   noReboot: boolean,
 ): Pick<RunArguments, 'kernel' | 'modules' | 'noReboot'> {
   try {
-    const kernel = readImage('kernel', path, memoryBytes);
+    const kernel = readKernel(path, memoryBytes);
     const words = modules.length === 0 ? undefined : modules.join(',');
     return { kernel, modules: readModules(words, memoryBytes), noReboot };
   } catch (error) {
