@@ -4,7 +4,7 @@
 // installed.
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type CpioEntry, cpioArchive } from '../packages/vmm/src/machine/boot/cpio.ts';
 import {
@@ -77,11 +77,13 @@ const KERNEL_MEMBERS = [
   '*/kernel/drivers/char/hw_random/*',
   '*/kernel/drivers/net/*.ko*',
   '*/kernel/net/core/*',
+  '*/kernel/drivers/acpi/button.ko*',
+  '*/kernel/drivers/input/evdev.ko*',
 ];
 const BUSYBOX_MEMBERS = ['*bin/busybox'];
 
-/** The drivers of the machine's devices. */
-const MODULES = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_net'];
+/** The drivers of the machine's devices; evdev shows the power button's presses to acpid(8). */
+const MODULES = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_net', 'button', 'evdev'];
 
 /**
  * The guest, fetched and unpacked when it is not in the cache yet; `say` is told of what takes
@@ -99,7 +101,10 @@ export function prepareGuest(
     packageBehind(flavour.metapackage, /Depends: (linux-image-\S+)/, say, flavour.archive());
   const fetch = (name: string, members: readonly string[], folder: string): void =>
     fetchPackage(name, members, folder, say, flavour.archive());
-  if (!existsSync(kernelFolder)) fetch(kernelPackage(), KERNEL_MEMBERS, kernelFolder);
+  if (!isComplete(kernelFolder)) {
+    rmSync(kernelFolder, { recursive: true, force: true });
+    fetch(kernelPackage(), KERNEL_MEMBERS, kernelFolder);
+  }
   fetch(BUSYBOX_PACKAGE, BUSYBOX_MEMBERS, busyboxFolder);
   const kernel = findFile(kernelFolder, (path) => basename(path).startsWith('vmlinuz-'));
   const busybox = findFile(busyboxFolder, (path) => basename(path) === 'busybox');
@@ -112,6 +117,14 @@ export function prepareGuest(
     disk: updateFile(join(cache, 'disk.img'), disk),
     busybox,
   };
+}
+
+/** Whether a folder was unpacked by a version of this program that wanted the same members. */
+function isComplete(kernelFolder: string): boolean {
+  if (!existsSync(kernelFolder)) return false;
+  const paths = readdirSync(kernelFolder, { recursive: true, encoding: 'utf8' });
+  const wanted = KERNEL_MEMBERS.map((pattern) => basename(pattern.replaceAll('*', '')));
+  return wanted.every((name) => paths.some((path) => path.includes(name)));
 }
 
 function makeInitramfs(busybox: Uint8Array, kernelFolder: string, diskMd5: string): Uint8Array {
@@ -127,7 +140,7 @@ function makeInitramfs(busybox: Uint8Array, kernelFolder: string, diskMd5: strin
   const known = pattern(KNOWN_FILE_BYTES, 3);
   const modules = modulesInOrder(kernelFolder, MODULES);
   const folders =
-    'bin dev etc etc/selfcheck lib lib/modules proc root sbin sys usr usr/bin usr/sbin';
+    'bin dev etc etc/acpi etc/acpi/PWRF etc/selfcheck lib lib/modules proc root sbin sys usr usr/bin usr/sbin';
   return cpioArchive([
     ...folders.split(' ').map(directory),
     // The kernel opens the console for /init before anything is mounted.
@@ -139,6 +152,8 @@ function makeInitramfs(busybox: Uint8Array, kernelFolder: string, diskMd5: strin
     file('init', source('init.sh'), 0o755),
     file('etc/inittab', source('inittab')),
     file('etc/session', source('session.sh'), 0o755),
+    // The name by which busybox's acpid knows the power button, and its being pressed.
+    file('etc/acpi/PWRF/00000080', source('power-button.sh'), 0o755),
     file('etc/udhcpc.sh', source('udhcpc.sh'), 0o755),
     file('etc/profile', source('profile.sh')),
     file('etc/motd', source('motd')),

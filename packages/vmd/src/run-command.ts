@@ -4,7 +4,8 @@
 import { constants } from 'node:os';
 import { VmmError } from 'vmm/errors';
 import type { EngineChoice, RunControl, RunOutcome, RunVm } from 'vmm-node/options';
-import { Terminal } from 'vmm-node/terminal';
+import { OrderlyStop } from 'vmm-node/orderly-stop';
+import { type LeaveReason, Terminal } from 'vmm-node/terminal';
 import type { Parsed } from './getopt.ts';
 import { type RunArguments, runArguments } from './run-arguments.ts';
 import { statisticsText } from './run-statistics.ts';
@@ -35,17 +36,25 @@ export async function run(parsed: Parsed, environment: Environment): Promise<num
     environment.say(`engine ${engine}: ${reason}`);
   };
   const runVm = await loadRunVm();
-  const stop = new AbortController();
+  const stop = new OrderlyStop();
+  const leave = async (): Promise<void> => {
+    if (await stop.request()) {
+      environment.say('The guest is asked to shut down; asked again, it is ended at once.');
+    }
+  };
   let signal: (typeof SIGNALS)[number] | undefined;
   const onSignal = (name: (typeof SIGNALS)[number]): void => {
-    // A second signal does not wait for the machine's disks to be closed.
-    if (signal !== undefined) process.exit(128 + constants.signals[name]);
+    // When the machine is being ended, another signal does not wait for its disks to be closed.
+    if (stop.signal.aborted) process.exit(128 + constants.signals[name]);
     signal = name;
-    stop.abort();
+    void leave();
   };
   for (const name of SIGNALS) process.on(name, onSignal);
-  const leave = (): void => stop.abort();
-  const terminal = new Terminal(process.stdin, process.stdout, leave, suspension.command);
+  const onLeave = (why: LeaveReason): void => {
+    if (why === 'closed') stop.now();
+    else void leave();
+  };
+  const terminal = new Terminal(process.stdin, process.stdout, onLeave, suspension.command);
   terminal.open();
   let outcome: RunOutcome;
   try {
@@ -53,7 +62,10 @@ export async function run(parsed: Parsed, environment: Environment): Promise<num
       ...options,
       verbose,
       onEngine,
-      onRunning: (control) => suspension.running(control),
+      onRunning: (control) => {
+        stop.started(control);
+        suspension.running(control);
+      },
       console: terminal,
       stop: stop.signal,
     });
@@ -64,8 +76,9 @@ export async function run(parsed: Parsed, environment: Environment): Promise<num
   }
   report(outcome, options.timeoutMs, environment);
   if (verbose && outcome.statistics) process.stderr.write(statisticsText(outcome.statistics));
-  // As a shell reports a process that a signal ended.
-  return signal === undefined ? outcome.status : 128 + constants.signals[signal];
+  // As a shell reports a process that a signal ended, unless the guest has shut down for it.
+  const isForced = signal !== undefined && outcome.kind === 'left';
+  return isForced ? 128 + constants.signals[signal!] : outcome.status;
 }
 
 /** What reads the file of a machine is loaded only when there is one to restore. */

@@ -94,10 +94,11 @@ export interface RunControl {
    */
   suspend(deliver: Deliver): Promise<void>;
   /**
-   * Asks the guest to shut down, which ends the run in time if it complies; false when it is not
-   * listening. Absent when the machine has no device to ask with.
+   * Asks the guest to shut down, by vmmci(4) or the power button of ACPI; that ends the run in time
+   * if it complies. Resolves with whether the guest has heard: false when it does not listen, or
+   * has not answered in three seconds.
    */
-  readonly requestShutdown?: () => boolean;
+  requestShutdown(): Promise<boolean>;
 }
 
 /** The engines a virtual machine can run on; `auto` takes the better one. */

@@ -9,12 +9,15 @@ import { EscapeFilter } from './terminal-escape.ts';
 /** Input that the guest has not taken; beyond this much, reading stops for a while. */
 const QUEUE_BYTES_MAX = 64 * 1024;
 
+/** `escape`: the user asks to leave; `closed`: nobody can see the output any more. */
+export type LeaveReason = 'escape' | 'closed';
+
 /** The process's standard input and output as a guest's console. */
 export class Terminal implements RunConsole {
   readonly input: AsyncIterable<Uint8Array> = { [Symbol.asyncIterator]: () => this.iterator() };
   private readonly stdin: ReadStream;
   private readonly stdout: WriteStream;
-  private readonly leave: () => void;
+  private readonly leave: (why: LeaveReason) => void;
   private readonly escape: EscapeFilter;
   private readonly suspend: (() => void) | undefined;
   private readonly queue: Uint8Array[] = [];
@@ -24,9 +27,15 @@ export class Terminal implements RunConsole {
 
   /**
    * `leave` is called when the user asks to leave, or when nobody can see the output any more;
-   * `suspend` when the user asks for that, which is no command without it.
+   * `suspend` when the user asks for that, which is no command without it. What is typed after the
+   * escape is the guest's again, if the caller does not close.
    */
-  constructor(stdin: ReadStream, stdout: WriteStream, leave: () => void, suspend?: () => void) {
+  constructor(
+    stdin: ReadStream,
+    stdout: WriteStream,
+    leave: (why: LeaveReason) => void,
+    suspend?: () => void,
+  ) {
     this.escape = new EscapeFilter(suspend !== undefined);
     this.suspend = suspend;
     this.stdin = stdin;
@@ -39,7 +48,7 @@ export class Terminal implements RunConsole {
     this.stdin.on('data', this.onData);
     this.stdin.on('end', this.onEnd);
     this.stdin.on('error', this.onEnd);
-    this.stdout.on('error', this.leave);
+    this.stdout.on('error', () => this.leave('closed'));
     // A shell that stopped and resumed the process has set its own mode in between.
     process.on('SIGCONT', this.setRaw);
     process.on('exit', this.close);
@@ -92,7 +101,7 @@ export class Terminal implements RunConsole {
       this.wake();
     }
     if (suspend) this.suspend?.();
-    if (leave) this.leave();
+    if (leave) this.leave('escape');
   };
 
   private readonly onEnd = (): void => {

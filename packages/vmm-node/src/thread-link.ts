@@ -47,7 +47,9 @@ const OUTPUT_WAITS = 5;
 const ANSWERS = 6;
 /** The worker is to hold the machine. */
 const PAUSE = 7;
-const QUEUE_STATE = 8;
+/** The guest is to be asked to shut down. */
+const SHUTDOWN = 8;
+const QUEUE_STATE = 9;
 const HEADER_BYTES = 128;
 
 /** The console's bit of the attention word: output to show, or room for input. */
@@ -70,6 +72,8 @@ export type VcpuMessage =
   | { readonly kind: 'attention' }
   /** The machine is made; it stands still, as it was asked to; its guest is started anew. */
   | { readonly kind: 'running' | 'paused' | 'restarted' }
+  /** Whether the guest has heard that it is to shut down; false when it does not listen. */
+  | { readonly kind: 'shutdown'; readonly heard: boolean }
   | {
       readonly kind: 'activate';
       readonly device: number;
@@ -170,6 +174,16 @@ export class ThreadLink {
   /** Which time it is that the machine is to be held, from 1; 0 when it is not. */
   get pauseNumber(): number {
     return Atomics.load(this.words, PAUSE);
+  }
+
+  /** Has the worker ask the guest to shut down, which it answers by a message. */
+  requestShutdown(): void {
+    Atomics.store(this.words, SHUTDOWN, 1);
+    this.ring();
+  }
+
+  takeShutdownRequest(): boolean {
+    return Atomics.exchange(this.words, SHUTDOWN, 0) !== 0;
   }
 
   // Bits. The methods that set them return true when the other thread is to be told.

@@ -124,6 +124,10 @@ class VcpuHost implements MachineHost {
     this.post({ kind: 'restarted' });
   }
 
+  shutdownHeard(): void {
+    this.post({ kind: 'shutdown', heard: true });
+  }
+
   /** Time does not pass for the machine until the main thread goes on with it, or ends it. */
   private standStill(): void {
     const { link, clock } = this;
@@ -166,6 +170,9 @@ class VcpuHost implements MachineHost {
       const message: MainMessage = received.message;
       if (message.kind === 'save') isAsked = true;
       else this.backends[message.device].receive(message);
+    }
+    if (this.link.takeShutdownRequest() && this.machine?.requestShutdown() !== true) {
+      this.post({ kind: 'shutdown', heard: false });
     }
     this.feed();
     return isAsked;

@@ -41,6 +41,8 @@ import { createVmMemory } from './vm-memory.ts';
 
 /** How long a machine that is to stop may take: a slice takes a millisecond or two. */
 const STOP_MS_MAX = 2000;
+/** A guest that is asked to shut down says that it has heard; it has vmd(8)'s short timeout. */
+const HEARD_MS_MAX = 3000;
 const TIMEOUT_STATUS = 124;
 /**
  * The worker makes much garbage when it builds its processor, and none afterwards, so that what its
@@ -136,6 +138,8 @@ class VmProcess {
   private readonly saver: MachineSaver;
   /** The worker has said so, and was not told to go on since. */
   private isStill = false;
+  private asking: ((heard: boolean) => void)[] = [];
+  private unheard: NodeJS.Timeout | undefined;
 
   constructor(
     options: RunOptions,
@@ -195,6 +199,8 @@ class VmProcess {
     const end = await ended;
     this.standsStill();
     this.saver.ended();
+    // What was asked of it has come about.
+    this.answerShutdown(true);
     stop.removeEventListener('abort', onStop);
     clearTimeout(timer);
     clearTimeout(this.overdue);
@@ -267,11 +273,15 @@ class VmProcess {
           pause: () => this.pause(),
           unpause: () => this.unpause(),
           suspend: (deliver) => this.suspend(deliver),
+          requestShutdown: () => this.requestShutdown(),
         });
         return;
       case 'paused':
         this.isStill = this.link.pausing;
         this.standsStill();
+        return;
+      case 'shutdown':
+        this.answerShutdown(message.heard);
         return;
       case 'restarted':
         this.options.onRestart?.();
@@ -322,6 +332,20 @@ class VmProcess {
       throw error;
     }
     this.stop('suspended');
+  }
+
+  private requestShutdown(): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.asking.push(resolve);
+      this.unheard ??= setTimeout(() => this.answerShutdown(false), HEARD_MS_MAX);
+      this.link.requestShutdown();
+    });
+  }
+
+  private answerShutdown(heard: boolean): void {
+    clearTimeout(this.unheard);
+    this.unheard = undefined;
+    for (const resolve of this.asking.splice(0)) resolve(heard);
   }
 
   private standsStill(): void {

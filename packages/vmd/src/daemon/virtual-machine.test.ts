@@ -1,10 +1,11 @@
 // The life of a machine with a process that is pretended: what a guest that can be asked to shut
 // down would do, for there is none yet, and what happens when things end in the middle of others.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { SHUTDOWN_MS_MAX } from 'vmm-node/orderly-stop';
 import { GLOBAL_DEFAULT } from '../conf/parse-global.ts';
 import { completeVm, emptyDraft } from '../conf/vm-draft.ts';
 import { Log } from './log.ts';
-import { SHUTDOWN_MS_MAX, VirtualMachine, type VmHandle } from './virtual-machine.ts';
+import { VirtualMachine, type VmHandle } from './virtual-machine.ts';
 import type { VmChildEvents } from './vm-child.ts';
 
 class Pretended implements VmHandle {

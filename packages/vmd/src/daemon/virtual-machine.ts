@@ -3,6 +3,7 @@
 
 import type { Socket } from 'node:net';
 import { VmmError } from 'vmm/errors';
+import { SHUTDOWN_MS_MAX } from 'vmm-node/orderly-stop';
 import type { VmConfig } from '../conf/configuration.ts';
 import type { Reply, VmEvent, VmState, VmStatus } from '../control/protocol.ts';
 import type { Log } from './log.ts';
@@ -10,9 +11,6 @@ import { residentBytes } from './resident-bytes.ts';
 import { RestartLimiter } from './restart-limiter.ts';
 import { type BootOverride, type LocalPrefixes, planOf, type VmPlan } from './run-plan.ts';
 import type { Credentials, VmChild, VmChildEvents, VmEnd } from './vm-child.ts';
-
-/** VMD's long timeout: what a guest may take to shut down when it was asked to. */
-export const SHUTDOWN_MS_MAX = 120_000;
 
 /** How a machine is started. */
 export interface StartRequest {

@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { VmmError } from 'vmm/errors';
 import type { RunControl, RunOptions, RunOutcome } from 'vmm-node/options';
+import { OrderlyStop } from 'vmm-node/orderly-stop';
 import { asSentence } from '../control/protocol.ts';
 import { readKernel, readModules } from '../read-images.ts';
 import { ConsoleHub } from './console-hub.ts';
@@ -20,7 +21,7 @@ const COMMAND_LINE_DEFAULT = 'console=ttyS0';
 const OOM_SCORE = 500;
 
 const consoleHub = new ConsoleHub();
-const stop = new AbortController();
+const stop = new OrderlyStop();
 let control: RunControl | undefined;
 let outgoing: VmTransfer | undefined;
 let name = '';
@@ -61,6 +62,7 @@ async function run(plan: VmPlan, incoming: VmTransfer | undefined): Promise<RunO
     stop: stop.signal,
     onRunning: (it) => {
       control = it;
+      stop.started(it);
       tell({ kind: 'running' });
       incoming?.finish('received');
     },
@@ -118,6 +120,10 @@ async function send(transfer: VmTransfer): Promise<void> {
   }
 }
 
+async function shutDown(): Promise<void> {
+  tell({ kind: 'shutdown', asked: (await control?.requestShutdown()) ?? false });
+}
+
 async function pause(): Promise<void> {
   await control?.pause();
   tell({ kind: 'paused' });
@@ -135,10 +141,10 @@ function receive(message: ToVm, handle: unknown): void {
       control?.unpause();
       return;
     case 'shutdown':
-      tell({ kind: 'shutdown', asked: control?.requestShutdown?.() ?? false });
+      void shutDown();
       return;
     case 'end':
-      stop.abort();
+      stop.now();
       return;
     case 'attach':
       // The connection may have closed on its way.
@@ -171,10 +177,11 @@ preferForOom();
 process.on('message', receive);
 process.on('disconnect', () => {
   dismissed();
-  stop.abort();
+  stop.now();
   setTimeout(() => process.exit(1), ORPHAN_MS_MAX).unref();
 });
+// Whoever ends all processes, as a system that goes down, leaves them time.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-  process.on(signal, () => stop.abort());
+  process.on(signal, () => void stop.request());
 }
 tell({ kind: 'ready' });

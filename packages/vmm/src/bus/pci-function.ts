@@ -252,8 +252,8 @@ export class PciFunction {
   }
 
   /**
-   * Takes back what {@link save} of the same function gave; the line's level is its controller's to
-   * restore. EINVAL when it is another function, or at another line.
+   * Takes back what {@link save} of the same function gave; the line, which may be shared, is driven
+   * again. EINVAL when it is another function, or at another line.
    */
   load(saved: SavedValue, where: string): void {
     const { config, irqNumber } = PCI_FUNCTION_STATE.decode(saved, where);
@@ -262,6 +262,7 @@ export class PciFunction {
       refuse(where, 'is of another device, or of one elsewhere');
     }
     PCI_FUNCTION_STATE.load(this, saved, where);
+    this.driveIntx();
     this.decodingChanged();
   }
 

@@ -3,7 +3,7 @@
 // ranges to port and memory space and of their INTA pins to interrupt lines. Device 0 is OpenBSD's
 // host bridge. As vmd(8) does, the bus hands out interrupt lines in order of creation, one per
 // device, and places the ranges itself, so that a kernel started without firmware finds all
-// configured. Not modelled: mechanism 2, bridges and further buses, multi-function devices, bus
+// configured. When vmd's ten lines have been handed out, further devices share them. Not modelled: mechanism 2, bridges and further buses, multi-function devices, bus
 // errors.
 
 import { VmmError } from '../base/errors.ts';
@@ -18,7 +18,7 @@ export const PCI_VENDOR_OPENBSD = 0x0b5d;
 /** vmd's host bridge, "OpenBSD VMM Host". */
 export const PCI_PRODUCT_OPENBSD_PCHB = 0x0666;
 
-/** The lines that devices get, in this order; each is level triggered and not shared (vmd). */
+/** The lines that devices get, in this order; each is level triggered (vmd). */
 export const PCI_IRQS: readonly number[] = [3, 5, 6, 7, 9, 10, 11, 12, 14, 15];
 
 const CLASS_BRIDGE_HOST = 0x060000;
@@ -38,11 +38,21 @@ const MEMORY_STRIDE = 0x1000;
 /** Where the BIOS's 4 MiB below 4 GiB begin. */
 const MEMORY_END = 0xffc00000;
 
+/** Addresses, both ends included. */
+export interface AddressWindow {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The ports and the memory that the host bridge passes on to the bus. */
+export const PCI_IO_WINDOW: AddressWindow = { first: IO_FIRST, last: IO_END - 1 };
+export const PCI_MEMORY_WINDOW: AddressWindow = { first: MEMORY_FIRST, last: MEMORY_END - 1 };
+
 /** What the bus is wired to. */
 export interface PciWiring {
   readonly ports: PortBus;
   readonly mmio: MmioBus;
-  /** The interrupt line of this number. */
+  /** The interrupt line of this number, for one more device to drive. */
   readonly line: (irq: number) => IrqLine;
   /** Answers byte accesses to port 0xCF9, which lies inside the address register. */
   readonly resetControl?: PortDevice;
@@ -89,7 +99,7 @@ export class PciBus implements PortDevice {
 
   /**
    * Puts a function at the next device number, which it returns, places its ranges and gives it an
-   * interrupt line. Refuses (ENOSPC) when devices, lines or addresses have run out.
+   * interrupt line. Refuses (ENOSPC) when devices or addresses have run out.
    */
   add(pciFunction: PciFunction, options: { interrupt: boolean }): number {
     const { name } = pciFunction;
@@ -97,14 +107,7 @@ export class PciBus implements PortDevice {
       throw new VmmError('ENOSPC', `No room for ${name}: the PCI bus has ${DEVICES_MAX} devices.`);
     }
     if (options.interrupt) {
-      const irq = PCI_IRQS[this.irqsUsed];
-      if (irq === undefined) {
-        const count = PCI_IRQS.length;
-        throw new VmmError(
-          'ENOSPC',
-          `No interrupt line is left for ${name}: all ${count} are used.`,
-        );
-      }
+      const irq = PCI_IRQS[this.irqsUsed % PCI_IRQS.length];
       this.irqsUsed++;
       pciFunction.connectInterrupt(irq, this.wiring.line(irq));
     }

@@ -27,6 +27,7 @@ import {
 } from '../vmm/exit-reasons.ts';
 import type { VmRunParams } from '../vmm/structs.ts';
 import { runParams, VEI_DIR_IN, VRP_IRQ_NONE } from '../vmm/structs.ts';
+import { placeTables } from './acpi/place-tables.ts';
 import { loadKernel } from './boot/detect.ts';
 import type { BootModule, KernelImage } from './boot/image.ts';
 import { bootRegisters } from './boot-registers.ts';
@@ -55,6 +56,8 @@ export interface MachineHost {
   idle(deadlineNs: number): void;
   /** The guest is started anew after a reset. */
   restarted?(): void;
+  /** The guest has heard {@link Machine.requestShutdown}. */
+  shutdownHeard?(): void;
 }
 
 /** A machine to build. */
@@ -80,11 +83,12 @@ export interface MachineOptions {
 }
 
 /**
- * Why a run ended: `halt`, the processor stopped with interrupts off; `stopped`, the host asked for
- * it; `error`, the guest cannot go on, for the reason in one sentence.
+ * Why a run ended: `halt`, the processor stopped with interrupts off; `poweroff`, the guest switched
+ * the machine off; `reset`, it reset a machine that is not to start again; `stopped`, the host asked
+ * for it; `error`, the guest cannot go on, for the reason in one sentence.
  */
 export type MachineEnd =
-  | { readonly kind: 'halt' | 'reset' | 'stopped' }
+  | { readonly kind: 'halt' | 'poweroff' | 'reset' | 'stopped' }
   | { readonly kind: 'exit-port'; readonly value: number }
   | { readonly kind: 'error'; readonly message: string };
 
@@ -140,6 +144,8 @@ export class Machine {
   /** The processor waits for an interrupt. */
   private halted = false;
   private resetAsked = false;
+  /** The guest is asked to shut down: what follows is not started again. */
+  private shuttingDown = false;
   private end: MachineEnd | undefined;
 
   /**
@@ -184,6 +190,10 @@ export class Machine {
       onReset: () => {
         this.resetAsked = true;
       },
+      onPowerOff: () => {
+        this.end = { kind: 'poweroff' };
+      },
+      onShutdownHeard: () => options.host.shutdownHeard?.(),
       ...(options.exitPort ? { onExitPort: (value: number) => this.exitPort(value) } : {}),
     });
     if (parts === undefined) this.boot();
@@ -237,6 +247,16 @@ export class Machine {
     return new Map([[MACHINE_SECTION, machine], [VCPU_SECTION, vcpu], ...this.pc.save()]);
   }
 
+  /**
+   * Asks the guest to shut down, after which it ends whichever way it stops. False when it does
+   * not listen, and nothing happens. Whether it does, and how soon, is up to it.
+   */
+  requestShutdown(): boolean {
+    const asked = this.pc.requestShutdown();
+    this.shuttingDown ||= asked;
+    return asked;
+  }
+
   get statistics(): MachineStatistics {
     return { exits: { ...this.exits }, idleNs: this.idleNs, gaps: this.gaps.statistics };
   }
@@ -244,7 +264,9 @@ export class Machine {
   private boot(): void {
     const { ram, kernel, modules, commandLine, entropy } = this.options;
     const { memoryBytes } = ram;
-    const state = loadKernel(ram, kernel, { memoryBytes, commandLine, modules, entropy });
+    const acpiRoot = placeTables(ram, this.pc.acpi);
+    const options = { memoryBytes, commandLine, modules, entropy, acpiRoot };
+    const state = loadKernel(ram, kernel, options);
     this.device.resetcpu({
       vrp_vm_id: this.vmId,
       vrp_vcpu_id: 0,
@@ -385,7 +407,7 @@ export class Machine {
   private reset(): void {
     const { host, clock, noReboot } = this.options;
     this.resetAsked = false;
-    if (noReboot) {
+    if (noReboot || this.shuttingDown) {
       this.end = { kind: 'reset' };
       return;
     }

@@ -37,6 +37,7 @@ function build(options: Build = {}) {
   const clock = new VirtualClock();
   const { memoryBytes = 64 * MB, exitPort } = options;
   let resets = 0;
+  const events: string[] = [];
   const pc = new Pc({
     memory,
     memoryBytes,
@@ -48,6 +49,8 @@ function build(options: Build = {}) {
     onReset: () => {
       resets++;
     },
+    onPowerOff: () => void events.push('power off'),
+    onShutdownHeard: () => void events.push('heard'),
     ...(exitPort ? { onExitPort: exitPort } : {}),
   });
   const config = (device: number, register: number, size: PortSize = 4): number => {
@@ -58,21 +61,22 @@ function build(options: Build = {}) {
     pc.ports.write(0x70, 1, index);
     return pc.ports.read(0x71, 1);
   };
-  return { pc, clock, config, cmos, resets: () => resets };
+  return { pc, clock, config, cmos, events, resets: () => resets };
 }
 
-test('PCI has the host bridge, entropy, network, and disks, in this order', () => {
+test('PCI has the host bridge, entropy, network, disks, and vmmci, in this order', () => {
   const { config } = build();
   const ids = [0, 1, 2, 3, 4, 5].map((device) => config(device, 0).toString(16).padStart(8, '0'));
-  expect(ids).toEqual(['06660b5d', '10051af4', '10001af4', '10011af4', '10011af4', 'ffffffff']);
+  expect(ids).toEqual(['06660b5d', '10051af4', '10001af4', '10011af4', '10011af4', '07770b5d']);
+  expect(config(6, 0)).toBe(0xffffffff);
 });
 
-test('PCI devices have the lines 3, 5, 6, 7, all level triggered', () => {
+test('PCI devices have the lines 3, 5, 6, 7, 9, all level triggered, as ACPI has line 9', () => {
   const { pc, config } = build();
-  expect([1, 2, 3, 4].map((device) => config(device, 0x3c, 1))).toEqual([3, 5, 6, 7]);
-  expect([pc.ports.read(0x4d0, 1), pc.ports.read(0x4d1, 1)]).toEqual([0xe8, 0]);
+  expect([1, 2, 3, 4, 5].map((device) => config(device, 0x3c, 1))).toEqual([3, 5, 6, 7, 9]);
+  expect([pc.ports.read(0x4d0, 1), pc.ports.read(0x4d1, 1)]).toEqual([0xe8, 0x02]);
   pc.reset();
-  expect([pc.ports.read(0x4d0, 1), pc.ports.read(0x4d1, 1)]).toEqual([0xe8, 0]);
+  expect([pc.ports.read(0x4d0, 1), pc.ports.read(0x4d1, 1)]).toEqual([0xe8, 0x02]);
 });
 
 test('the CMOS tells the memory below and above 4 GiB', () => {
@@ -181,4 +185,54 @@ test('quiet is false from a reset until every backend has left the guest memory'
   expect(pc.quiet).toBe(false);
   events?.quiesced();
   expect(pc.quiet).toBe(true);
+});
+
+test('a guest is asked to shut down by the button, or by vmmci where it has a driver', () => {
+  const { pc, config, events } = build();
+  expect(pc.requestShutdown()).toBe(false);
+  pc.ports.write(0x602, 2, 0x100);
+  expect(pc.requestShutdown()).toBe(true);
+  expect(pc.ports.read(0x600, 2)).toBe(0x100);
+  pc.ports.write(0x600, 2, 0x100);
+  expect(events).toEqual(['heard']);
+  const vmmci = config(5, 0x10) & ~3;
+  pc.ports.write(vmmci + 18, 1, 7);
+  expect(pc.requestShutdown()).toBe(true);
+  expect([pc.ports.read(0x600, 2), pc.ports.read(vmmci + 20, 4)]).toEqual([0, 2]);
+  pc.reset();
+  expect(pc.requestShutdown()).toBe(false);
+  pc.ports.write(0x604, 2, 0x3401);
+  expect(events.at(-1)).toBe('power off');
+});
+
+test('the button and the PCI device on its line do not end each other’s interrupts', () => {
+  const { pc, config } = build();
+  const vmmci = config(5, 0x10) & ~3;
+  // Both chips at vector 0x20 and 0x28, every line open.
+  for (const [base, vector] of [
+    [0x20, 0x20],
+    [0xa0, 0x28],
+  ] as const) {
+    pc.ports.write(base, 1, 0x11);
+    pc.ports.write(base + 1, 1, vector);
+    pc.ports.write(base + 1, 1, base === 0x20 ? 4 : 2);
+    pc.ports.write(base + 1, 1, 1);
+    pc.ports.write(base + 1, 1, 0);
+  }
+  pc.ports.write(0x602, 2, 0x100);
+  pc.requestShutdown();
+  pc.ports.write(vmmci + 18, 1, 7);
+  pc.requestShutdown();
+  const served = (): boolean => {
+    const pending = pc.interrupts.pending();
+    if (pending) expect(pc.interrupts.acknowledge()).toBe(0x29);
+    pc.ports.write(0xa0, 1, 0x20);
+    pc.ports.write(0x20, 1, 0x20);
+    return pending;
+  };
+  expect(served()).toBe(true);
+  pc.ports.write(0x600, 2, 0x100);
+  expect(served()).toBe(true);
+  pc.ports.read(vmmci + 19, 1);
+  expect(served()).toBe(false);
 });

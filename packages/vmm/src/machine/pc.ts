@@ -2,18 +2,19 @@
 // which ports, on which interrupt lines. No other file knows an address or an IRQ number.
 //
 // The ports are an IBM PC/AT's, with the PIIX4's ELCR and reset control, PCI configuration mechanism
-// 1, and QEMU's fw_cfg and debug exit. On PCI, in this order: host bridge, entropy, network
-// interfaces, disks. Not there: DMA controllers, keyboard, video, ACPI, a second serial port; a
-// guest that probes for them reads all ones.
+// 1, QEMU's fw_cfg and debug exit, and ACPI's power button and switch. On PCI, in this order: host
+// bridge, entropy, network interfaces, disks, vmmci. Not there: DMA controllers, keyboard, video, a
+// second serial port; a guest that probes for them reads all ones.
 
 import type { Clock, Entropy } from '../base/clock.ts';
 import { IGNORABLE, refuse, type SavedPart, type SavedValue } from '../base/saved-state.ts';
 import type { GuestMemory } from '../bus/guest-memory.ts';
-import type { InterruptController } from '../bus/irq.ts';
+import { type InterruptController, type IrqLine, SharedLine } from '../bus/irq.ts';
 import { MmioBus } from '../bus/mmio-bus.ts';
 import { PciBus } from '../bus/pci.ts';
 import { PortBus, type PortDevice } from '../bus/port-bus.ts';
 import { TimerQueue } from '../bus/timers.ts';
+import { ACPI_PM_PORTS, AcpiPm } from '../devices/acpi-pm.ts';
 import { FwCfg } from '../devices/fw-cfg.ts';
 import { I8253 } from '../devices/i8253.ts';
 import { I8259Pair } from '../devices/i8259.ts';
@@ -29,6 +30,8 @@ import {
 import type { VirtioDevice } from '../devices/virtio/virtio-backend.ts';
 import { VirtioPci } from '../devices/virtio/virtio-pci.ts';
 import { virtioRng } from '../devices/virtio/virtio-rng.ts';
+import { Vmmci } from '../devices/virtio/vmmci.ts';
+import { type AcpiTables, acpiTables } from './acpi/tables.ts';
 import { CONVENTIONAL_END, EXTENDED_START, lowMemoryEnd } from './boot/memory-map.ts';
 
 const PORT = {
@@ -45,10 +48,13 @@ const PORT = {
   COM1: 0x3f8,
   ELCR: 0x4d0,
   FW_CFG: 0x510,
+  ACPI_PM: 0x600,
   PCI: 0xcf8,
+  RESET_CONTROL: 0xcf9,
 } as const;
 
-const IRQ = { PIT: 0, COM1: 4, RTC: 8 } as const;
+/** SCI, ACPI's, is where PCs have it; a PCI device may have the same line. */
+const IRQ = { PIT: 0, COM1: 4, RTC: 8, SCI: 9 } as const;
 
 /** What a machine is built of, and what it is wired to. */
 export interface PcOptions {
@@ -62,6 +68,10 @@ export interface PcOptions {
   readonly disks: readonly VirtioDevice[];
   /** The guest asks for a reset by one of the ports that can; {@link Pc.reset} does it. */
   readonly onReset: () => void;
+  /** The guest has switched the machine off. */
+  readonly onPowerOff: () => void;
+  /** The guest has heard {@link Pc.requestShutdown}. */
+  readonly onShutdownHeard: () => void;
   /** The debug exit port, which exists only with this, was written. */
   readonly onExitPort?: (value: number) => void;
 }
@@ -72,8 +82,14 @@ export class Pc {
   readonly mmio: MmioBus = new MmioBus();
   readonly timers: TimerQueue = new TimerQueue();
   readonly com1: Ns8250;
+  /** What the machine tells of itself. */
+  readonly acpi: AcpiTables;
   private readonly pics = new I8259Pair();
+  /** Lines with more than one device. */
+  private readonly sharedLines = new Map<number, SharedLine>();
   private readonly pci: PciBus;
+  private readonly acpiPm: AcpiPm;
+  private readonly vmmci: Vmmci;
   private readonly virtio: readonly VirtioPci[];
   /** What is saved, by name; in the order of loading, devices that then begin to work last. */
   private readonly saved: readonly (readonly [string, SavedPart])[];
@@ -90,11 +106,14 @@ export class Pc {
     const portA = new SystemControlPortA(onReset);
     const keyboard = new I8042(onReset);
     const resetControl = new ResetControl(onReset);
-    this.parts.push(pit, rtc, this.com1, fwCfg, portA, keyboard, resetControl);
+    const { onPowerOff: powerOff, onShutdownHeard: heard } = options;
+    this.acpiPm = new AcpiPm(this.sharedLine(IRQ.SCI), { powerOff, buttonSeen: heard });
+    this.vmmci = new Vmmci(clock, timers, { powerOff, acknowledged: heard });
+    this.parts.push(pit, rtc, this.com1, fwCfg, portA, keyboard, resetControl, this.acpiPm);
     this.pci = new PciBus({
       ports: this.ports,
       mmio: this.mmio,
-      line: (irq) => pics.line(irq),
+      line: (irq) => this.sharedLine(irq),
       resetControl,
     });
 
@@ -106,6 +125,7 @@ export class Pc {
     this.claim(PORT.RTC, 2, rtc);
     this.claim(PORT.COM1, 8, this.com1);
     this.claim(PORT.FW_CFG, 12, fwCfg);
+    this.claim(PORT.ACPI_PM, ACPI_PM_PORTS, this.acpiPm);
     this.claim(PORT.PORT_A, 1, portA);
     this.claim(PORT.KEYBOARD_DATA, 1, keyboard.data);
     this.claim(PORT.KEYBOARD_COMMAND, 1, keyboard.command);
@@ -114,8 +134,18 @@ export class Pc {
     if (options.onExitPort) this.claim(PORT.DEBUG_EXIT, 4, new ExitPort(options.onExitPort));
 
     const devices = [virtioRng(memory, entropy), ...options.nics, ...options.disks];
-    this.virtio = devices.map((device) => new VirtioPci(device));
-    for (const card of this.virtio) this.pci.add(card.function, { interrupt: true });
+    const cards = devices.map((device) => new VirtioPci(device));
+    this.virtio = [...cards, new VirtioPci(this.vmmci.device, 'legacy')];
+    const routes = this.virtio.map(({ function: it }) => {
+      return { device: this.pci.add(it, { interrupt: true }), irq: it.irq };
+    });
+    this.acpi = acpiTables({
+      pmBase: PORT.ACPI_PM,
+      sciIrq: IRQ.SCI,
+      resetPort: PORT.RESET_CONTROL,
+      pciBase: PORT.PCI,
+      routes,
+    });
     this.saved = [
       ['i8259', pics],
       ['i8253', pit],
@@ -125,9 +155,11 @@ export class Pc {
       ['port 92', portA],
       ['i8042', keyboard],
       ['reset control', resetControl],
+      ['acpi pm', this.acpiPm],
       ['pci', this.pci],
       ['pchb', this.pci.bridge],
       ...this.virtio.map((card): [string, SavedPart] => [card.name, card]),
+      ['vmmci control', this.vmmci],
     ];
     this.routeInterrupts();
     const { memoryBytes } = options;
@@ -146,6 +178,15 @@ export class Pc {
   /** True when no device works on guest memory, after a {@link reset}. */
   get quiet(): boolean {
     return this.virtio.every((card) => card.front.readStatus() === 0);
+  }
+
+  /**
+   * Asks the guest to shut down: by vmmci, if there is a driver for it, or by the power button.
+   * False when it listens to neither. Guests that vmmci asks reboot when they are down, as not
+   * all of them can switch the machine off.
+   */
+  requestShutdown(): boolean {
+    return this.vmmci.requestReboot() || this.acpiPm.pressButton();
   }
 
   /** Power-on. Backends in other threads may take until {@link quiet} to leave the memory. */
@@ -178,9 +219,20 @@ export class Pc {
     }
   }
 
-  /** PCI's interrupts are level triggered, which is firmware's to tell the controllers. */
+  /** ACPI's and PCI's interrupts are level triggered, which is firmware's to tell the controllers. */
   private routeInterrupts(): void {
+    this.pics.setLevelTriggered(IRQ.SCI);
     for (const card of this.virtio) this.pics.setLevelTriggered(card.function.irq);
+  }
+
+  /** Line `irq` for one more device. */
+  private sharedLine(irq: number): IrqLine {
+    let line = this.sharedLines.get(irq);
+    if (line === undefined) {
+      line = new SharedLine(this.pics.line(irq));
+      this.sharedLines.set(irq, line);
+    }
+    return line.input();
   }
 
   private claim(base: number, size: number, owner: PortDevice): void {

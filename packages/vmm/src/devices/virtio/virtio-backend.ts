@@ -59,11 +59,20 @@ export interface VirtioBackend {
   positions(): number[];
 }
 
+/** The ids of a PCI function. */
+export interface PciIds {
+  readonly vendor: number;
+  readonly device: number;
+  readonly subsystem: number;
+}
+
 /** A kind of device: what its registers show, and the backend behind them. */
 export interface VirtioDevice {
   readonly name: string;
   /** The device type of virtio 1.2, section 5. */
   readonly id: number;
+  /** Ids of its own, for a device that is not one of virtio's. */
+  readonly pci?: PciIds;
   /** The PCI class code, 24 bits. */
   readonly classCode: number;
   /** The device's own feature bits; the transport adds its own. */
@@ -75,6 +84,8 @@ export interface VirtioDevice {
   readonly backend: VirtioBackend;
   /** The configuration cannot change, nor be another one after a suspension. */
   readonly configIsFixed?: boolean;
+  /** Answers a driver's read of what changes all the time; undefined leaves it to `config`. */
+  readConfig?(offset: number, size: 1 | 2 | 4): number | undefined;
   /** Takes a driver's write to the configuration; without it the configuration is read-only. */
   writeConfig?(offset: number, size: 1 | 2 | 4, value: number): void;
 }

@@ -111,8 +111,11 @@ export class VirtioFront {
       enabled: false,
       address: new Uint32Array(6),
     }));
-    let features = device.features | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX;
-    if (kind !== 'modern') features |= VIRTIO_F_ANY_LAYOUT;
+    let { features } = device;
+    if (this.queues.length > 0) {
+      features |= VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX;
+      if (kind !== 'modern') features |= VIRTIO_F_ANY_LAYOUT;
+    }
     if (kind !== 'legacy') features |= VIRTIO_F_VERSION_1;
     this.features = features;
     device.backend.connect(this.events());
@@ -189,6 +192,8 @@ export class VirtioFront {
 
   /** Reads the device's configuration; zero beyond its end. */
   readConfig(offset: number, size: 1 | 2 | 4): number {
+    const answer = this.device.readConfig?.(offset, size);
+    if (answer !== undefined) return answer;
     let value = 0;
     for (let byte = size - 1; byte >= 0; byte--) {
       value = (value << 8) | (this.config[offset + byte] ?? 0);

@@ -83,15 +83,21 @@ export class VirtioPci implements PortDevice {
   constructor(device: VirtioDevice, kind: VirtioInterface = 'transitional') {
     this.name = device.name;
     this.modern = kind !== 'legacy';
-    const modernOnly = kind === 'modern' || TRANSITIONAL_ID[device.id] === undefined;
+    const transitional = TRANSITIONAL_ID[device.id];
+    const modernOnly = kind === 'modern' || (this.modern && transitional === undefined);
+    const ids = device.pci ?? {
+      vendor: PCI_VENDOR_QUMRANET,
+      device: modernOnly ? MODERN_ID + device.id : transitional,
+      subsystem: device.id,
+    };
     this.function = new PciFunction({
       name: device.name,
-      vendor: PCI_VENDOR_QUMRANET,
-      device: modernOnly ? MODERN_ID + device.id : TRANSITIONAL_ID[device.id],
+      vendor: ids.vendor,
+      device: ids.device,
       classCode: device.classCode,
       revision: modernOnly ? 1 : 0,
       subsystemVendor: PCI_VENDOR_OPENBSD,
-      subsystem: device.id,
+      subsystem: ids.subsystem,
     });
     this.front = new VirtioFront(device, kind, this.function.intx);
     this.common = this.modern ? this.commonRegisters() : [];

@@ -27,6 +27,8 @@ export interface BootOptions {
   readonly modules: readonly BootModule[];
   /** Where kernels get the random bytes from that they expect of their loader. */
   readonly entropy: Entropy;
+  /** The guest-physical address of ACPI's RSDP, where there is one. */
+  readonly acpiRoot?: number;
 }
 
 /** Writes `bytes` at guest-physical `gpa`. The loader has checked that this is RAM. */

@@ -57,6 +57,7 @@ const BOOT_DS = 0x18;
 
 // Fields of boot_params outside the setup header (zero-page.rst).
 const EXT_MEM_K = 0x002;
+const ACPI_RSDP_ADDR = 0x070;
 const ALT_MEM_K = 0x1e0;
 const E820_ENTRIES = 0x1e8;
 const E820_TABLE = 0x2d0;
@@ -89,7 +90,7 @@ export function loadLinux(
   writeGuest(memory, linux.loadAddress, linux.kernel);
   writeInitrd(memory, initrdAddress, options.modules);
   writeGuest(memory, COMMAND_LINE_ADDRESS, commandLine);
-  const bootParams = makeBootParams(linux, options.memoryBytes, initrdAddress, initrdBytes);
+  const bootParams = makeBootParams(linux, options, initrdAddress, initrdBytes);
   writeGuest(memory, BOOT_PARAMS_ADDRESS, bootParams);
   const code = linux.has64BitEntry ? AR_CODE64 : AR_CODE32;
   writeGuest(memory, GDT_ADDRESS, makeGdt(code));
@@ -166,7 +167,7 @@ function writeInitrd(memory: GuestMemory, address: number, modules: readonly Boo
 
 function makeBootParams(
   linux: LinuxHeader,
-  memoryBytes: number,
+  { memoryBytes, acpiRoot = 0 }: BootOptions,
   initrdAddress: number,
   initrdBytes: number,
 ): Uint8Array {
@@ -187,6 +188,7 @@ function makeBootParams(
   // The older of the two sizes is a 16-bit field of INT 15h AH=88h.
   view.setUint16(EXT_MEM_K, Math.min(extendedKb, 0xffff), true);
   view.setUint32(ALT_MEM_K, extendedKb, true);
+  view.setBigUint64(ACPI_RSDP_ADDR, BigInt(acpiRoot), true);
   const map = memoryMap(memoryBytes);
   page[E820_ENTRIES] = map.length;
   map.forEach((entry, index) => {
