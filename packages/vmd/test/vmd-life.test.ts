@@ -29,7 +29,7 @@ test('machines of the configuration start, and their numbers stay', async () => 
 
   const waiting = vmd.ctl('wait', 'a');
   const other = vmd.ctl('wait', '1');
-  // Nothing asks a guest to shut down yet.
+  // This guest does not listen to anything that could ask it to shut down.
   const stop = await vmd.ctl('stop', 'a');
   expect(stop).toEqual({ status: 0, stdout: '', stderr: 'stopping vm a: terminated vm 1\n' });
   expect((await waiting).stderr).toBe('waiting for vm a: terminated vm 1\n');
@@ -245,6 +245,64 @@ test('SIGTERM stops the machines and leaves no socket', async () => {
     stdout: '',
     stderr: `vmctl: connect: ${vmd.socket}: no vmd is running there\n`,
   });
+});
+
+/** Starts machines that are not to begin with, and waits until their guests say so. */
+async function startReady(...names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const console = vmd.spawnCtl('start', '-c', name);
+    await eventually(`${name} is ready`, () => console.text.stdout.includes('ready'));
+    console.process.stdin!.write('\r~.');
+    await console.finished;
+  }
+}
+
+test('a guest that listens is asked to stop, and does; by -f it is ended', async () => {
+  vmd.configure(vmd.vm('a', 'polite', 'disable'), vmd.vm('b', 'stubborn', 'disable'));
+  await vmd.start();
+  await startReady('a', 'b');
+  expect(await vmd.ctl('stop', '-w', 'a')).toEqual({
+    status: 0,
+    stdout: '',
+    stderr: 'stopping vm a: requested to shutdown vm 1\nterminated vm 1\n',
+  });
+  expect(vmd.log).toMatch(/^vm 1 \(a\) is asked to shut down\n/m);
+  expect(vmd.log).toMatch(/^vm 1 \(a\) stopped: its guest shut down$/m);
+  expect((await vmd.ctl('stop', 'b')).stderr).toBe(
+    'stopping vm b: requested to shutdown vm 2\n',
+  );
+  expect(await vmd.state('b')).toBe('stopping');
+  expect(await vmd.ctl('stop', '-f', 'b')).toMatchObject({
+    status: 0,
+    stderr: 'stopping vm b: forced to terminate vm 2\n',
+  });
+  expect(await vmd.state('b')).toBe('stopped');
+});
+
+test('a guest that wants to be asked and then does not hear is ended in three seconds', async () => {
+  vmd.configure(vmd.vm('a', 'deaf', 'disable'));
+  await vmd.start();
+  await startReady('a');
+  const sinceMs = performance.now();
+  expect((await vmd.ctl('stop', 'a')).stderr).toBe('stopping vm a: terminated vm 1\n');
+  expect(performance.now() - sinceMs).toBeGreaterThan(2900);
+});
+
+test('stop -a, SIGTERM of a machine’s process and SIGTERM of vmd ask the guests', async () => {
+  vmd.configure(...['a', 'b', 'c', 'd'].map((name) => vmd.vm(name, 'polite', 'disable')));
+  await vmd.start();
+  await startReady('a', 'b');
+  expect((await vmd.ctl('stop', '-aw')).stderr).toBe(
+    'stopping vm a: requested to shutdown vm 1\nterminated vm 1\n' +
+      'stopping vm b: requested to shutdown vm 2\nterminated vm 2\n',
+  );
+  await startReady('c', 'd');
+  process.kill((await vmd.status())[2].pid, 'SIGTERM');
+  await vmd.logged(/^vm 3 \(c\) stopped: its guest switched it off$/m);
+  vmd.process!.kill('SIGTERM');
+  expect(await vmd.exit).toBe(0);
+  expect(vmd.log).toMatch(/^terminating\nvm 4 \(d\) is asked to shut down\n/m);
+  expect(vmd.log).toMatch(/^vm 4 \(d\) stopped: its guest shut down$/m);
 });
 
 test('there is one vmd at a socket', async () => {

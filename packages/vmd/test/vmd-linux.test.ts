@@ -1,5 +1,5 @@
 // Debian's kernel under vmd(8), by a configuration as the README shows, with a qcow2 disk and a
-// local interface: boot, console, reboot with the console kept, pause, and the end.
+// local interface: boot, console, reboot with the console kept, pause, and a clean stop.
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -45,7 +45,7 @@ vm "debian" {
 afterAll(() => vmd?.dispose());
 
 test(
-  'Debian boots, is typed at, pauses, reboots on the same console, and halts',
+  'Debian boots, is typed at, pauses, reboots on the same console, and shuts down when it is asked',
   async () => {
     await vmd.logged(/\(debian\) started/);
     const console = vmd.spawnCtl('console', 'debian');
@@ -89,10 +89,13 @@ test(
     expect(await pidOf()).toBe(pid);
 
     const waiting = vmd.ctl('wait', 'debian');
-    type('poweroff -f');
+    expect((await vmd.ctl('stop', '-w', 'debian')).stderr).toBe(
+      'stopping vm debian: requested to shutdown vm 2\nterminated vm 2\n',
+    );
     expect((await waiting).stderr).toBe('waiting for vm debian: terminated vm 2\n');
     expect((await console.finished).stderr).toContain('vm 2 has ended');
-    await vmd.logged(/^vm 2 \(debian\) stopped: its guest halted$/m);
+    await shows(/The system is going down NOW![\s\S]*reboot: Power down/);
+    await vmd.logged(/^vm 2 \(debian\) stopped: its guest shut down$/m);
     expect(await vmd.state('debian')).toBe('stopped');
   },
   BOOT_MS_MAX,

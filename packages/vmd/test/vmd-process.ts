@@ -34,11 +34,35 @@ export interface Running {
 const text = (words: string): string =>
   [...words].map((character) => `put ${character.charCodeAt(0)}`).join('; ');
 
+/** Says that it is ready, and waits for ACPI's power button, after which it does `then`. */
+const buttonKernel = (then: string): string => `
+  ${interrupts({ 41: 'button' }, 1 << 9)}
+  mov dx, 0x602
+  mov ax, 0x100
+  out dx, ax
+  ${text('ready\n')}
+  sti
+1: hlt
+  jmp 1b
+button: mov dx, 0x600
+  mov ax, 0x100
+  out dx, ax
+  ${then}
+  outb 0xa0, 0x20
+  outb 0x20, 0x20
+  iretd`;
+
 /** Kernels for the machines of tests, by name. */
 export const KERNELS: Readonly<Record<string, string>> = {
   /** Says that it is ready, and waits for ever. */
   idle: `${interrupts({}, 0)}; ${text('ready\n')}; 1: sti; hlt; jmp 1b`,
   halt: 'cli; hlt',
+  /** Switches the machine off when the button is pressed. */
+  polite: buttonKernel(`${text('bye')}; mov dx, 0x604; mov ax, 0x3401; out dx, ax; jmp .`),
+  /** Hears the button, and does nothing about it. */
+  stubborn: buttonKernel(text('no')),
+  /** Wants to hear the button, and then never takes an interrupt. */
+  deaf: `mov dx, 0x602; mov ax, 0x100; out dx, ax; ${text('ready\n')}; jmp .`,
   reboot: 'outb 0xcf9, 6; jmp .',
   /** Says that it is ready, and then what is typed. */
   echo: `

@@ -47,6 +47,9 @@ export interface VmContext {
   stopped(vm: VirtualMachine): void;
 }
 
+/** How a guest ends that was asked to shut down. */
+const COMPLIANCE: readonly VmEnd['kind'][] = ['halt', 'poweroff', 'reset'];
+
 type Resolve<T> = (value: T) => void;
 
 /** A virtual machine. */
@@ -65,6 +68,8 @@ export class VirtualMachine {
   private shutdownTimer: NodeJS.Timeout | undefined;
   private onStarted: ((error: VmmError | undefined) => void) | undefined;
   private readonly onPaused: (() => void)[] = [];
+  /** Its guest is shutting down because it was asked to. */
+  private isAsked = false;
   private onShutdownAsked: Resolve<boolean>[] = [];
   private readonly onStopped: (() => void)[] = [];
 
@@ -163,6 +168,7 @@ export class VirtualMachine {
       await this.terminate(child);
       return 'terminated';
     }
+    this.isAsked = true;
     this.say('is asked to shut down');
     this.shutdownTimer = setTimeout(() => {
       this.say(`did not shut down in ${SHUTDOWN_MS_MAX / 1000} seconds, and is ended`);
@@ -293,7 +299,11 @@ export class VirtualMachine {
         ? end.error
         : new VmmError('EIO', `vm "${this.name}" ended while it was started: ${endText(end)}.`),
     );
-    if (end.kind !== 'refused') this.say(`stopped: ${endText(end)}`);
+    const complied = this.isAsked && COMPLIANCE.includes(end.kind);
+    this.isAsked = false;
+    if (end.kind !== 'refused') {
+      this.say(`stopped: ${complied ? 'its guest shut down' : endText(end)}`);
+    }
     // Whoever asked it to do something is answered by its end.
     this.answerShutdown(true);
     for (const resolve of this.onPaused.splice(0)) resolve();

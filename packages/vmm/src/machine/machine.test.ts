@@ -229,6 +229,56 @@ input: mov dx, 0x3fd
     });
   }
 
+  test('S5 switches the machine off, and other sleeping states do not', () => {
+    const sleep = (type: number): string =>
+      `mov dx, 0x604; mov ax, ${(type << 10) | 0x2001}; out dx, ax`;
+    const { machine, output } = build(`${sleep(0)}; ${sleep(3)}; put 'a'; ${sleep(5)}; put 'b'`);
+    expect(machine.run()).toEqual({ kind: 'poweroff' });
+    expect(output()).toBe('a');
+  });
+
+  test('a guest that hears the button is not started again when it resets', () => {
+    const source = `
+    ${interrupts({ 41: 'button' }, 1 << 9)}
+    put 'a'
+    mov dx, 0x602
+    mov ax, 0x100
+    out dx, ax
+    sti
+  1: hlt
+    jmp 1b
+  button: mov dx, 0x600
+    mov ax, 0x100
+    out dx, ax
+    outb 0xcf9, 6
+    jmp .`;
+    const heard: string[] = [];
+    const world: World = build(source, {
+      host: {
+        poll: () => false,
+        idle() {
+          if (heard.length < 3) heard.push(String(world.machine.requestShutdown()));
+        },
+        shutdownHeard: () => void heard.push('heard'),
+      },
+    });
+    expect(world.machine.run()).toEqual({ kind: 'reset' });
+    expect([world.output(), heard]).toEqual(['a', ['true', 'heard']]);
+  });
+
+  test('a guest that does not listen is not asked, and starts again when it resets', () => {
+    const source = `
+    cmp dword ptr [${SCRATCH_ADDRESS}], 0
+    jne second
+    inc dword ptr [${SCRATCH_ADDRESS}]
+    outb 0xcf9, 6
+    jmp .
+  second: leave 1`;
+    const { machine } = build(source);
+    expect(machine.requestShutdown()).toBe(false);
+    expect(machine.run()).toEqual({ kind: 'exit-port', value: 1 });
+  });
+
   test('a reset silences the devices', () => {
     const { machine } = build(`
     ${interrupts({ 32: 'tick' }, 1)}
