@@ -140,7 +140,8 @@ function makeInitramfs(busybox: Uint8Array, kernelFolder: string, diskMd5: strin
   const known = pattern(KNOWN_FILE_BYTES, 3);
   const modules = modulesInOrder(kernelFolder, MODULES);
   const folders =
-    'bin dev etc etc/acpi etc/acpi/PWRF etc/selfcheck lib lib/modules proc root sbin sys usr usr/bin usr/sbin';
+    'bin dev etc etc/acpi etc/acpi/PWRF etc/selfcheck lib lib/modules proc root sbin sys usr ' +
+    'usr/bin usr/sbin';
   return cpioArchive([
     ...folders.split(' ').map(directory),
     // The kernel opens the console for /init before anything is mounted.

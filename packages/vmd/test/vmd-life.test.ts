@@ -268,9 +268,7 @@ test('a guest that listens is asked to stop, and does; by -f it is ended', async
   });
   expect(vmd.log).toMatch(/^vm 1 \(a\) is asked to shut down\n/m);
   expect(vmd.log).toMatch(/^vm 1 \(a\) stopped: its guest shut down$/m);
-  expect((await vmd.ctl('stop', 'b')).stderr).toBe(
-    'stopping vm b: requested to shutdown vm 2\n',
-  );
+  expect((await vmd.ctl('stop', 'b')).stderr).toBe('stopping vm b: requested to shutdown vm 2\n');
   expect(await vmd.state('b')).toBe('stopping');
   expect(await vmd.ctl('stop', '-f', 'b')).toMatchObject({
     status: 0,
@@ -279,7 +277,7 @@ test('a guest that listens is asked to stop, and does; by -f it is ended', async
   expect(await vmd.state('b')).toBe('stopped');
 });
 
-test('a guest that wants to be asked and then does not hear is ended in three seconds', async () => {
+test('a guest that wants to be asked and does not hear is ended in three seconds', async () => {
   vmd.configure(vmd.vm('a', 'deaf', 'disable'));
   await vmd.start();
   await startReady('a');

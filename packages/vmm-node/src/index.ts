@@ -10,6 +10,7 @@ export { HostAlarm, NodeNetwork } from './host-network.ts';
 export { KvmEngine, openKvmEngine } from './kvm/kvm-engine.ts';
 export { type KvmSpeed, measureKvm, slowness } from './kvm/probe.ts';
 export type { Deliver } from './machine-saver.ts';
+export { OrderlyStop } from './orderly-stop.ts';
 export type {
   CompilerStatistics,
   EngineName,

@@ -3,8 +3,8 @@
 // ranges to port and memory space and of their INTA pins to interrupt lines. Device 0 is OpenBSD's
 // host bridge. As vmd(8) does, the bus hands out interrupt lines in order of creation, one per
 // device, and places the ranges itself, so that a kernel started without firmware finds all
-// configured. When vmd's ten lines have been handed out, further devices share them. Not modelled: mechanism 2, bridges and further buses, multi-function devices, bus
-// errors.
+// configured. When vmd's ten lines have been handed out, further devices share them. Not modelled:
+// mechanism 2, bridges and further buses, multi-function devices, bus errors.
 
 import { VmmError } from '../base/errors.ts';
 import { type SavedValue, savedFields, u32 } from '../base/saved-state.ts';

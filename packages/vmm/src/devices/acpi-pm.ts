@@ -65,7 +65,7 @@ export class AcpiPm implements PortDevice {
     this.events = events;
   }
 
-  /** Presses the power button. False when the guest has not said that it listens: nothing happens. */
+  /** Presses the power button. False when the guest does not listen, and nothing happens. */
   pressButton(): boolean {
     if ((this.enable & PWRBTN) === 0) return false;
     this.status |= PWRBTN;

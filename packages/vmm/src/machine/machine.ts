@@ -83,9 +83,9 @@ export interface MachineOptions {
 }
 
 /**
- * Why a run ended: `halt`, the processor stopped with interrupts off; `poweroff`, the guest switched
- * the machine off; `reset`, it reset a machine that is not to start again; `stopped`, the host asked
- * for it; `error`, the guest cannot go on, for the reason in one sentence.
+ * Why a run ended: `halt`, the processor stopped with interrupts off; `poweroff`, the guest
+ * switched the machine off; `reset`, it reset one that is not to start again; `stopped`, the host
+ * asked for it; `error`, the guest cannot go on, for the reason in one sentence.
  */
 export type MachineEnd =
   | { readonly kind: 'halt' | 'poweroff' | 'reset' | 'stopped' }

@@ -79,6 +79,17 @@ test('PCI devices have the lines 3, 5, 6, 7, 9, all level triggered, as ACPI has
   expect([pc.ports.read(0x4d0, 1), pc.ports.read(0x4d1, 1)]).toEqual([0xe8, 0x02]);
 });
 
+test('fw_cfg has the ACPI tables for firmware', () => {
+  const { pc } = build();
+  pc.ports.write(0x510, 2, 0x19);
+  const directory = Array.from({ length: 4 + 3 * 64 }, () => pc.ports.read(0x511, 1));
+  const text = String.fromCharCode(...directory);
+  expect(directory.slice(0, 4)).toEqual([0, 0, 0, 3]);
+  for (const name of ['etc/acpi/rsdp', 'etc/acpi/tables', 'etc/table-loader']) {
+    expect(text).toContain(`${name}\0`);
+  }
+});
+
 test('the CMOS tells the memory below and above 4 GiB', () => {
   const small = build();
   const word = (cmos: (index: number) => number, at: number): number => {

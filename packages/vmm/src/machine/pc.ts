@@ -31,6 +31,7 @@ import type { VirtioDevice } from '../devices/virtio/virtio-backend.ts';
 import { VirtioPci } from '../devices/virtio/virtio-pci.ts';
 import { virtioRng } from '../devices/virtio/virtio-rng.ts';
 import { Vmmci } from '../devices/virtio/vmmci.ts';
+import { firmwareFiles } from './acpi/table-loader.ts';
 import { type AcpiTables, acpiTables } from './acpi/tables.ts';
 import { CONVENTIONAL_END, EXTENDED_START, lowMemoryEnd } from './boot/memory-map.ts';
 
@@ -161,6 +162,7 @@ export class Pc {
       ...this.virtio.map((card): [string, SavedPart] => [card.name, card]),
       ['vmmci control', this.vmmci],
     ];
+    for (const { name, content } of firmwareFiles(this.acpi)) fwCfg.addFile(name, content);
     this.routeInterrupts();
     const { memoryBytes } = options;
     rtc.setMemory({
@@ -219,7 +221,7 @@ export class Pc {
     }
   }
 
-  /** ACPI's and PCI's interrupts are level triggered, which is firmware's to tell the controllers. */
+  /** ACPI's and PCI's interrupts are level triggered: firmware tells the controllers. */
   private routeInterrupts(): void {
     this.pics.setLevelTriggered(IRQ.SCI);
     for (const card of this.virtio) this.pics.setLevelTriggered(card.function.irq);

@@ -1,5 +1,5 @@
-// vmmci as its driver sees it: the ids, features and registers of vmd(8), by the legacy interface of
-// virtio 0.9.5, section 2.2.2, at whose end the configuration is.
+// vmmci as its driver sees it: the ids, features and registers of vmd(8), by the legacy interface
+// of virtio 0.9.5, section 2.2.2, at whose end the configuration is.
 import { beforeEach, expect, test } from 'vitest';
 import { VirtualClock } from '../../base/clock.ts';
 import { TimerQueue } from '../../bus/timers.ts';

@@ -1,8 +1,8 @@
-// OpenBSD's VMM control interface, vmmci(4): by it the monitor asks a guest to shut down, to reboot,
-// or to read the real-time clock anew, and the guest says that it has heard. A legacy virtio device
-// (0.9) of OpenBSD's own, without queues: all of it is in the configuration space, and a request is
-// a change of that. Follows vmd(8) and its driver, sys/dev/pv/vmmci.c, in what they say to each
-// other.
+// OpenBSD's VMM control interface, vmmci(4): by it the monitor asks a guest to shut down, to
+// reboot, or to read the real-time clock anew, and the guest says that it has heard. A legacy
+// virtio device (0.9) of OpenBSD's own, without queues: all of it is in the configuration space,
+// and a request is a change of that. Follows vmd(8) and its driver, sys/dev/pv/vmmci.c, in what
+// they say to each other.
 
 import type { Clock } from '../../base/clock.ts';
 import { real, type SavedValue, savedFields, u53, whole } from '../../base/saved-state.ts';

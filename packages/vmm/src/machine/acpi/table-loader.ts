@@ -1,5 +1,5 @@
-// The ACPI tables as firmware takes them from fw_cfg: the files, and "etc/table-loader", a script of
-// commands that say how they are to be placed, linked and summed up. Follows the description of
+// The ACPI tables as firmware takes them from fw_cfg: the files, and "etc/table-loader", a script
+// of commands that say how they are to be placed, linked and summed up. Follows the description of
 // BIOSLinkerLoader that QEMU's firmware shares (SeaBIOS, src/fw/romfile_loader.h): commands of 128
 // bytes, numbers little-endian, names of 56 bytes.
 
