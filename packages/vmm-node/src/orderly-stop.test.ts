@@ -14,6 +14,7 @@ function start(heard: boolean): void {
   stop.started({
     pause: () => Promise.resolve(),
     unpause: () => {},
+    suspend: () => Promise.resolve(),
     requestShutdown: () => {
       asked++;
       return Promise.resolve(heard);
