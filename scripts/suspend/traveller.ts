@@ -6,7 +6,6 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { eventually, type Running, VmdProcess } from '../../packages/vmd/test/vmd-process.ts';
 import { type CpioEntry, cpioArchive } from '../../packages/vmm/src/machine/boot/cpio.ts';
 import { prepareGuest } from '../guest.ts';
@@ -17,7 +16,7 @@ export const MODES = ['off', 'on', 'always'] as const;
 /** One of {@link MODES}. */
 export type Mode = (typeof MODES)[number];
 
-const VMCTL = fileURLToPath(new URL('packages/vmd/bin/vmctl.js', `file://${root()}/`));
+const VMCTL = join(root(), 'packages/vmd/bin/vmctl.js');
 const MEMORY_MB = 256;
 const SLOT_BYTES = 65536;
 const SLOTS = 64;

@@ -7,11 +7,12 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { root } from '../../../scripts/root.ts';
 import { interrupts, testKernel } from '../../vmm/test/test-kernel.ts';
 
-const VMD = fileURLToPath(new URL('../bin/vmd.js', import.meta.url));
-const VMCTL = fileURLToPath(new URL('../bin/vmctl.js', import.meta.url));
+// Not by this file's place: scripts that use it may be compiled to another.
+const VMD = join(root(), 'packages/vmd/bin/vmd.js');
+const VMCTL = join(root(), 'packages/vmd/bin/vmctl.js');
 /** Machines are slow while others work. */
 const PATIENCE_MS = 60_000;
 const POLL_MS = 20;
