@@ -72,6 +72,7 @@ export { defaultPolicy } from './net/policy.ts';
 export type { SwitchOptions } from './net/switch.ts';
 export { Switch, SwitchPort } from './net/switch.ts';
 export type { Alarm } from './net/timers.ts';
+export { CPU_MODEL_DEFAULT, CPU_MODELS, type CpuModel } from './vmm/cpu-model.ts';
 export type { CpuidContext, CpuidResult } from './vmm/cpuid.ts';
 export { cpuid } from './vmm/cpuid.ts';
 export type { VmmOptions } from './vmm/device.ts';

@@ -22,7 +22,8 @@ const HYPERVISOR = 2 ** 31;
 test('where the host has everything, guests see the soft engine’s processor', () => {
   for (const [leaf, subleaf, register] of FEATURES) {
     if (leaf === 7 && register === 'edx') continue;
-    const context = { ...CONTEXT, osxsave: false, limitCpuid: false };
+    const own = { osxsave: false, limitCpuid: false, model: 'v2', xcr0: 3 } as const;
+    const context = { ...CONTEXT, ...own };
     const expected = cpuid(leaf, subleaf, context)[register];
     expect(guestLeaf(leaf, subleaf, () => ALL, CONTEXT)[register]).toBe(expected);
   }

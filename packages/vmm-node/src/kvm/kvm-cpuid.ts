@@ -62,6 +62,9 @@ function brandWord(at: number): number {
   return word >>> 0;
 }
 
+/** KVM adds what follows the guest's registers by itself. AVX is not passed on. */
+const SHOWN = { osxsave: false, limitCpuid: false, model: 'v2', xcr0: 3 } as const;
+
 /** One leaf as the guest gets it. */
 export function guestLeaf(
   leaf: number,
@@ -69,7 +72,7 @@ export function guestLeaf(
   host: SupportedLeaf,
   context: { readonly vcpuId: number; readonly tscHz: number },
 ): CpuidResult {
-  const policy = cpuid(leaf, subleaf, { ...context, osxsave: false, limitCpuid: false });
+  const policy = cpuid(leaf, subleaf, { ...context, ...SHOWN });
   const has = host(leaf, subleaf) ?? NOTHING;
   const both = (a: number, b: number): number => (a & b) >>> 0;
   switch (leaf) {

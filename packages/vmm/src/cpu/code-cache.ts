@@ -11,7 +11,14 @@ import { CODE_BOUND_SHIFT, CODE_MODE_MASK, CODE_PAGE, CODE_PAGE_BYTES } from './
 import type { SpecialHandler } from './flow.ts';
 import { addressingOf, type HandlerIndex } from './handlers.ts';
 import { EPOCH_IN_TAG, EPOCH_STEP } from './jump-cache.ts';
-import { operandSize, registerFormSize, registerNaming } from './operand-size.ts';
+import {
+  fieldOf,
+  hasVectorIndex,
+  operandSize,
+  registerFormSize,
+  registerNaming,
+  registerOf,
+} from './operand-size.ts';
 import { LEAF_ENTRIES, PAGE, type PhysicalMap, ROOT_ENTRIES } from './physical-map.ts';
 import { BLOCK_INSTRUCTIONS_MAX, R, RECORD_BYTES } from './record.ts';
 import {
@@ -440,10 +447,9 @@ export class CodeCache {
     operand: Instruction['row']['operands'][number],
     i: Instruction,
   ): void {
-    if (operand.place !== 'reg' && operand.place !== 'rm' && operand.place !== 'opcode') return;
-    if (operand.place === 'rm' && i.mod !== 3) return;
-    const number = operand.place === 'reg' ? i.reg : i.rm;
-    const field = operand.place === 'reg' ? R.reg : R.rm;
+    const field = fieldOf(operand);
+    if (field === undefined || (operand.place === 'rm' && i.mod !== 3)) return;
+    const number = registerOf(operand, i);
     const file = registerNaming(operand);
     const byte = registerFormSize(operand.type, i.opsize) === 1;
     let slot = byte ? byteSlot(number, i.rexPresent) : gprSlot(number);
@@ -458,10 +464,11 @@ export class CodeCache {
     const segment = i.codeSize === 8 ? i.segmentOverride : i.segment;
     const base = ripRelative ? SLOT.ripBase : i.base < 0 ? SLOT.zero : gprSlot(i.base);
     const disp = ripRelative ? i.disp + offset + i.length : i.disp;
+    const index = hasVectorIndex(i.row) ? S.xmm + 16 * i.index : gprSlot(i.index);
     const wideSegment = segment >= 4 ? SLOT.segmentBase + 8 * segment : SLOT.zero;
     const stack = none ? STACK.has(i.row.mnemonic) : i.segment === SS_INDEX;
     this.u16[(record + R.base) >>> 1] = none ? SLOT.zero : base;
-    this.u16[(record + R.index) >>> 1] = i.index < 0 ? SLOT.zero : gprSlot(i.index);
+    this.u16[(record + R.index) >>> 1] = i.index < 0 ? SLOT.zero : index;
     this.i32[(record + R.disp) >>> 2] = disp;
     this.u16[(record + R.segment) >>> 1] = i.codeSize === 8 ? wideSegment : SLOT.zero;
     this.u8[record + R.scale] = i.scale;
@@ -489,7 +496,7 @@ export class CodeCache {
       }
       const bits = 8 * operandSize(type, i.opsize);
       this.i32[at] = bits < 32 ? i.immLo & ((1 << bits) - 1) : i.immLo;
-      this.i32[at + 1] = bits <= 32 ? 0 : i.immHi;
+      if (!i.row.encoding.vex) this.i32[at + 1] = bits <= 32 ? 0 : i.immHi;
       if (type === 'far') this.u16[(record + R.reg) >>> 1] = i.imm2;
     }
   }

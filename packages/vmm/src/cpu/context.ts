@@ -91,6 +91,8 @@ export interface Context {
 
   /** State address of XMM operand `i` (register form): 16 bytes in linear memory. */
   xmmAddress(i: number): I32;
+  /** State address of the upper half of YMM operand `i`, whose lower half is at its xmmAddress. */
+  ymmAddress(i: number): I32;
   /** State address of the significand of MMX operand `i` (8 bytes; the tag is the caller's). */
   mmAddress(i: number): I32;
   /** Register number of operand `i` when it is sreg, creg, dreg or sti: an i32, 0..15. */
@@ -98,6 +100,10 @@ export interface Context {
 
   /** Effective address of the memory operand, without segment (LEA): zero-extended. */
   effectiveAddress(): I64;
+  /** State address of the lower half of the vector register that is the index (gathers). */
+  indexAddress(): I32;
+  /** Effective address of element `index`, sign-extended, of such a memory operand. */
+  elementAddress(index: I64): I64;
   /** Linear address of the memory operand for an access of `bytes`; checks segment limits. */
   linearAddress(bytes: number, write: boolean, delta?: I64): I64;
   /** Linear address of `offset` in a segment (0..5) that is not the operand's; checked outside 64-bit code. */
@@ -123,6 +129,20 @@ export interface Context {
   readable(linear: I64, bytes: number): I32;
   load128(linear: I64): V128;
   store128(linear: I64, value: V128): void;
+  /** Stores one or two vectors, lowest first: all of them or, on a fault, none. */
+  storeVectors(linear: I64, values: readonly V128[]): void;
+
+  /**
+   * Emits `hit` for `bytes` bytes at `linear`, given their place in linear memory, if the TLB has
+   * them for reading or writing; else `miss`.
+   */
+  whenMapped(
+    linear: I64,
+    bytes: number,
+    write: boolean,
+    hit: (host: I32) => void,
+    miss: () => void,
+  ): void;
 
   /** 1 when WebAssembly's arithmetic is SSE's: see roundsAsHost of sse-exceptions.ts. */
   roundsAsHost(): I32;

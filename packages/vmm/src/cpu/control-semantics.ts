@@ -23,7 +23,7 @@ import { faulted } from './faults.ts';
 import { Stack } from './stack.ts';
 import { EXIT, RAX, RBX, RCX, RDX, S, SHADOW, VECTOR } from './state.ts';
 import { ifAsVif, refusesFlags, virtualized } from './virtual-8086.ts';
-import { XSTATE, XSTATE_MASK } from './xsave.ts';
+import { XSTATE } from './xstate.ts';
 
 const isUser = (x: Context): I32 => i32.ne(i32.load(x.cpu, S.cpl), c32(0));
 const ecx = (x: Context): I32 => i32.wrap(x.gpr(RCX));
@@ -142,14 +142,19 @@ function xgetbv(x: Context): void {
   setPair(x, value);
 }
 
-/** XCR0: the x87 bit must be set. */
+/**
+ * XCR0: the x87 bit must be set, and that of SSE if AVX is; on a processor without AVX it is not.
+ */
 function xsetbv(x: Context): void {
   checkOsxsave(x);
   const value = x.f.let(pair(x));
-  const unknown = i64.ne(i64.and(value, c64(~BigInt(XSTATE_MASK))), c64(0));
-  const bad = i32.or(unknown, i64.eqz(i64.and(value, c64(XSTATE.x87))));
+  const unknown = i64.and(value, i64.xor(i64.load(x.cpu, S.xcr0Mask), c64(-1)));
+  const lacksX87 = i64.eqz(i64.and(value, c64(XSTATE.x87)));
+  const vectors = i64.and(value, c64(XSTATE.sse | XSTATE.avx));
+  const bad = i32.or(i64.ne(unknown, c64(0)), i32.or(lacksX87, i64.eq(vectors, c64(XSTATE.avx))));
   generalProtection(x, i32.or(i32.ne(ecx(x), c32(0)), bad));
   x.f.store64(x.cpu, value, S.xcr0);
+  x.f.call(x.runtime.system.updateModes, x.cpu);
   x.serialize();
 }
 

@@ -24,14 +24,15 @@ import { FPU_TRAP, S, VECTOR } from './state.ts';
 
 /** Rows that use an address beside a ModRM operand, in the address size: by mnemonic. */
 const IMPLICIT_ADDRESS = new Set(
-  'movs cmps stos lods scas ins outs xlat loop loope loopne jrcxz maskmovq maskmovdqu'.split(' '),
+  `movs cmps stos lods scas ins outs xlat loop loope loopne jrcxz maskmovq maskmovdqu
+  vmaskmovdqu`.split(/\s+/),
 );
 
 /** Integer mnemonics whose semantics are the same in 64-bit code and outside. */
 const WIDTH_FREE = new Set(
   `add or adc sbb and sub xor cmp inc dec neg not test mul imul div idiv cmpxchg xadd cmpxchg8b
   rol ror rcl rcr shl shr sar shld shrd bt bts btr btc bsf bsr bswap mov movsx movzx xchg lea cmovcc
-  setcc cbw cwd popcnt crc32 nop pause clc stc cmc cld std endbr64 endbr32 movnti tzcnt lzcnt`
+  setcc cbw cwd popcnt crc32 nop pause clc stc cmc cld std endbr64 endbr32 movnti tzcnt lzcnt movbe`
     .trim()
     .split(/\s+/),
 );
@@ -52,6 +53,7 @@ const isWidthFree = (row: Row): boolean =>
 function opsizesOf(row: Row, wide: boolean): readonly Size[] {
   if (row.opsizeRule === 'byte') return [1];
   if (row.encoding.onlyOpsize !== 0) return [row.encoding.onlyOpsize];
+  if (row.encoding.vex) return [4];
   if (!usesOpsize(row)) return [4];
   if (!wide || row.opsizeRule === 'z') return [2, 4];
   if (row.opsizeRule === 'd64') return [2, 8];
@@ -187,7 +189,8 @@ export function prelude(x: InterpreterContext): void {
   const trap = (bit: number, vector: number): void => {
     x.raise(vector, { when: i32.and(traps, c32(bit)) });
   };
-  if (row.protectedOnly) {
+  // Instructions with a VEX prefix do not exist there either (SDM vol. 2A, 2.5 and 2.6).
+  if (row.protectedOnly || (row.encoding.vex && row.unit === 'integer' && !x.wide)) {
     x.raise(VECTOR.UD, { when: hasParagraphs(cpu) });
   }
   if (row.unit === 'x87' && row.mnemonic !== 'wait') trap(FPU_TRAP.x87, VECTOR.NM);
@@ -198,6 +201,11 @@ export function prelude(x: InterpreterContext): void {
   if (row.unit === 'sse' || row.unit === 'sse+mmx') {
     trap(FPU_TRAP.sseUd, VECTOR.UD);
     trap(FPU_TRAP.sseNm, VECTOR.NM);
+  }
+  if (row.unit === 'avx') {
+    const unusable = i32.and(traps, c32(FPU_TRAP.avxUd));
+    x.raise(VECTOR.UD, { when: i32.or(unusable, hasParagraphs(cpu)) });
+    trap(FPU_TRAP.avxNm, VECTOR.NM);
   }
   if (row.cpl0) x.raise(VECTOR.GP, { code: c32(0), when: i32.load(cpu, S.cpl) });
 }

@@ -1,6 +1,7 @@
 // Shifts, rotates and bit instructions: SDM vol. 2, RCL to SHRD, BT to BSWAP.
 
 import { c32, c64, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
+import type { FunctionBuilder } from '../wasm/function.ts';
 import type { Context, SemanticTable, Size } from './context.ts';
 import { signExtend, zeroExtend } from './lazy-flags.ts';
 
@@ -192,10 +193,8 @@ function bitScan(forward: boolean): (x: Context) => void {
   };
 }
 
-function bswap(x: Context): void {
-  const { f } = x;
-  const size = x.sizeOf(0);
-  const a = f.let(x.read(0));
+/** The low 4 or all 8 bytes of `a` in reverse order; of 4 bytes the upper half means nothing. */
+export function swapBytes(f: FunctionBuilder, a: I64, size: 4 | 8): I64 {
   const swap = (value: I64, mask: bigint, distance: number): I64 =>
     i64.or(
       i64.and(i64.shr_u(value, c64(distance)), c64(mask)),
@@ -203,9 +202,15 @@ function bswap(x: Context): void {
     );
   const bytes = f.let(swap(a, 0x00ff00ff00ff00ffn, 8));
   const words = f.let(swap(bytes, 0x0000ffff0000ffffn, 16));
+  return size === 4 ? words : i64.rotl(words, c64(32));
+}
+
+function bswap(x: Context): void {
+  const size = x.sizeOf(0);
+  const a = x.f.let(x.read(0));
   // Undefined for 16-bit operands; processors give 0.
   if (size === 2) x.write(0, c64(0));
-  else x.write(0, size === 4 ? words : i64.rotl(words, c64(32)));
+  else x.write(0, swapBytes(x.f, a, size === 4 ? 4 : 8));
 }
 
 /** Semantics of shifts, rotates and bit instructions, by mnemonic. */

@@ -5,6 +5,7 @@ import { c32, c64, call, type Fn, type I32, type I64, i32, i64, type Local } fro
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { i64x2 } from '../wasm/simd.ts';
+import { defineBitFields } from './integer-bmi.ts';
 import { TLB, tlbEntry } from './mmu.ts';
 import type { IntegerRuntime } from './runtime.ts';
 import { S } from './state.ts';
@@ -178,5 +179,6 @@ export function defineIntegerRuntime(m: ModuleBuilder): IntegerRuntime {
     divideS: defineDivideS(m, divideU),
     copyForward: defineCopyForward(m),
     fillForward: defineFillForward(m),
+    bitFields: defineBitFields(m),
   };
 }

@@ -23,7 +23,13 @@ import type { Context, Modified, Size, Variant } from './context.ts';
 import { type Flow, nextRecord, ripOf } from './flow.ts';
 import { LazyFlags } from './lazy-flags.ts';
 import { isFaulted, loadLow, TLB, tlbEntry } from './mmu.ts';
-import { hasMemoryForm, operandSize, registerFormSize, registerNaming } from './operand-size.ts';
+import {
+  fieldOf,
+  hasMemoryForm,
+  operandSize,
+  registerFormSize,
+  registerNaming,
+} from './operand-size.ts';
 import { BLOCK_INSTRUCTIONS_MAX, R } from './record.ts';
 import type { Runtime } from './runtime.ts';
 import { roundsAsHost } from './sse-exceptions.ts';
@@ -108,7 +114,12 @@ export class InterpreterContext implements Context {
     const { type, place } = this.row.operands[i];
     if (place === 'fixed')
       return { address: this.cpu, offset: gprSlot(operandShapes[type].fixed ?? RAX) };
-    return { address: this.slot(place === 'reg' ? R.reg : R.rm), offset: 0 };
+    return { address: this.registerSlot(i), offset: 0 };
+  }
+
+  /** State address of what the record names as register operand `i`. */
+  private registerSlot(i: number): I32 {
+    return this.slot(fieldOf(this.row.operands[i]) ?? R.rm);
   }
 
   read(i: number): I64 {
@@ -116,7 +127,10 @@ export class InterpreterContext implements Context {
     const size = this.sizeOf(i);
     if (this.inMemory(i)) return this.load(size, this.operandAddress(size, false));
     if (type === 'one') return c64(1);
-    if (place === 'imm') return i64.load(this.record, R.imm);
+    if (place === 'imm') {
+      const load = this.row.encoding.vex ? i64.load32_u : i64.load;
+      return load(this.record, R.imm);
+    }
     const { address, offset } = this.register(i);
     return this.f.let(loadLow(size, address, offset));
   }
@@ -234,20 +248,23 @@ export class InterpreterContext implements Context {
   }
 
   xmmAddress(i: number): I32 {
-    const { type, place } = this.row.operands[i];
-    if (type === 'xmm0') return i32.add(this.cpu, c32(S.xmm));
-    return this.f.let(this.slot(place === 'reg' ? R.reg : R.rm));
+    if (this.row.operands[i].type === 'xmm0') return i32.add(this.cpu, c32(S.xmm));
+    return this.f.let(this.registerSlot(i));
+  }
+
+  ymmAddress(i: number): I32 {
+    return this.f.let(i32.add(this.registerSlot(i), c32(S.ymmHigh - S.xmm)));
   }
 
   mmAddress(i: number): I32 {
-    return this.f.let(this.slot(this.row.operands[i].place === 'reg' ? R.reg : R.rm));
+    return this.f.let(this.registerSlot(i));
   }
 
   registerNumber(i: number): I32 {
     const operand = this.row.operands[i];
     if (operand.place === 'fixed') return c32(operandShapes[operand.type].fixed ?? 0);
     if (registerNaming(operand) !== 'number') throw new TypeError(`${this.row.name}: not a number`);
-    return i32.load16_u(this.record, operand.place === 'reg' ? R.reg : R.rm);
+    return i32.load16_u(this.record, fieldOf(operand) ?? R.rm);
   }
 
   // Memory.
@@ -263,6 +280,17 @@ export class InterpreterContext implements Context {
     const index = i64.shl(i64.load(this.slot(R.index)), i64.load8_u(record, R.scale));
     const sum = i64.add(i64.add(base, index), disp);
     if (this.variant.addressing === 'flat') return f.let(sum);
+    return f.let(i64.and(sum, this.addressMask()));
+  }
+
+  indexAddress(): I32 {
+    return this.f.let(this.slot(R.index));
+  }
+
+  elementAddress(index: I64): I64 {
+    const { f, record } = this;
+    const base = i64.add(i64.load(this.slot(R.base)), i64.load32_s(record, R.disp));
+    const sum = i64.add(base, i64.shl(index, i64.load8_u(record, R.scale)));
     return f.let(i64.and(sum, this.addressMask()));
   }
 
@@ -352,6 +380,16 @@ export class InterpreterContext implements Context {
     );
   }
 
+  whenMapped(
+    linear: I64,
+    bytes: number,
+    write: boolean,
+    hit: (host: I32) => void,
+    miss: () => void,
+  ): void {
+    this.translate(this.f.hold(linear), bytes, write ? TLB.writeTag : TLB.readTag, hit, miss);
+  }
+
   load(size: Size, linear: I64): I64 {
     const { f } = this;
     const kept = f.hold(linear);
@@ -404,22 +442,25 @@ export class InterpreterContext implements Context {
   }
 
   store128(linear: I64, value: V128): void {
+    this.storeVectors(linear, [value]);
+  }
+
+  storeVectors(linear: I64, values: readonly V128[]): void {
     const { f } = this;
+    const bytes = 16 * values.length;
     const kept = f.hold(linear);
-    const data = f.hold(value);
-    this.translate(
-      kept,
-      16,
-      TLB.writeTag,
-      (host) => f.storeV128(host, data),
-      () => {
-        const { writable } = this.runtime.memory;
-        const address = f.let(call(writable, this.cpu, kept, c32(16)));
-        f.if(isFaulted(address), () => this.fault());
-        f.storeV128(address, data);
-        this.commit(kept, 16, address);
-      },
-    );
+    const data = values.map((value) => f.hold(value));
+    const storeAll = (address: I32): void => {
+      const place = data.length === 1 ? address : f.let(address);
+      for (const [i, value] of data.entries()) f.storeV128(place, value, 16 * i);
+    };
+    this.translate(kept, bytes, TLB.writeTag, storeAll, () => {
+      const { writable } = this.runtime.memory;
+      const address = f.let(call(writable, this.cpu, kept, c32(bytes)));
+      f.if(isFaulted(address), () => this.fault());
+      storeAll(address);
+      this.commit(kept, bytes, address);
+    });
   }
 
   roundsAsHost(): I32 {

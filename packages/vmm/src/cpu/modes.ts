@@ -12,6 +12,7 @@ import {
   CR0_EM,
   CR0_TS,
   CR4_OSFXSR,
+  CR4_OSXSAVE,
   control,
   DR7_ENABLES,
   hasBits,
@@ -39,6 +40,7 @@ import {
   segmentBase,
   segmentCache,
 } from './state.ts';
+import { XSTATE } from './xstate.ts';
 
 /** RFLAGS bits that exist: all but reserved ones. */
 const FLAGS_MASK = 0x3f7fd5;
@@ -257,7 +259,7 @@ function defineUpdateModes(
   });
 }
 
-/** {@link S.fpuTraps} for CR0 and CR4: SDM vol. 3A, 2.5, and vol. 1, tables of 8.1.7 and 13.1. */
+/** {@link S.fpuTraps}: SDM vol. 3A, 2.5, and vol. 1, tables of 8.1.7 and 13.1, 14.5.3 (AVX). */
 function fpuTrapBits(f: FunctionBuilder): I32 {
   const cpu = f.param(0, 'i32');
   const cr0 = control(cpu, S.cr0);
@@ -265,7 +267,14 @@ function fpuTrapBits(f: FunctionBuilder): I32 {
   f.if(hasBits(cr0, CR0_EM | CR0_TS), () => f.set(bits, c32(FPU_TRAP.x87)));
   const add = (trap: number): void => f.set(bits, i32.or(bits, c32(trap)));
   f.if(hasBits(cr0, CR0_EM), () => add(FPU_TRAP.mmxUd | FPU_TRAP.sseUd));
-  f.if(hasBits(cr0, CR0_TS), () => add(FPU_TRAP.mmxNm | FPU_TRAP.sseNm));
+  f.if(hasBits(cr0, CR0_TS), () => add(FPU_TRAP.mmxNm | FPU_TRAP.sseNm | FPU_TRAP.avxNm));
   f.if(i32.eqz(hasBits(control(cpu, S.cr4), CR4_OSFXSR)), () => add(FPU_TRAP.sseUd));
+  const components = XSTATE.sse | XSTATE.avx;
+  const enabled = i32.eq(
+    i32.and(i32.wrap(i64.load(cpu, S.xcr0)), c32(components)),
+    c32(components),
+  );
+  const usable = i32.and(enabled, hasBits(control(cpu, S.cr4), CR4_OSXSAVE));
+  f.if(i32.eqz(usable), () => add(FPU_TRAP.avxUd));
   return bits;
 }

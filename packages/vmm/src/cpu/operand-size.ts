@@ -1,8 +1,10 @@
 // What the execution engines ask of operand types: sizes as access sizes, and register files.
 
+import type { Instruction } from '../isa/instruction.ts';
 import { operandShapes } from '../isa/operand.ts';
-import type { Operand, OperandType } from '../isa/row.ts';
+import type { Operand, OperandType, Row } from '../isa/row.ts';
 import type { Size } from './context.ts';
+import { R } from './record.ts';
 
 /** Bytes of the memory form if there is one, else of the register or immediate. */
 export function operandSize(type: OperandType, opsize: Size): Size {
@@ -20,7 +22,7 @@ export function registerFormSize(type: OperandType, opsize: Size): Size {
   return typeof size === 'number' ? (size as Size) : opsize;
 }
 
-/** How a register operand is named in a record: by slot, or by number. */
+/** How a register operand is named in a record: by slot (`xmm`: of either half), or by number. */
 export type RegisterNaming = 'general' | 'xmm' | 'mm' | 'number' | 'none';
 
 /** The naming of an operand's register form. */
@@ -28,7 +30,40 @@ export function registerNaming(operand: Operand): RegisterNaming {
   const { file } = operandShapes[operand.type];
   if (file === undefined) return 'none';
   if (file === 'gpr') return 'general';
-  return file === 'xmm' || file === 'mm' ? file : 'number';
+  if (file === 'xmm' || file === 'ymm') return 'xmm';
+  return file === 'mm' ? file : 'number';
+}
+
+/** The record's field that a register operand is in; undefined for operands that are in none. */
+export function fieldOf({ place }: Operand): number | undefined {
+  switch (place) {
+    case 'reg':
+      return R.reg;
+    case 'rm':
+    case 'opcode':
+      return R.rm;
+    case 'vvvv':
+      return R.vvvv;
+    case 'is4':
+      return R.is4;
+    default:
+      return undefined;
+  }
+}
+
+/** The number of a register operand. */
+export function registerOf({ place }: Operand, instruction: Instruction): number {
+  const { reg, rm, vvvv, immLo, codeSize } = instruction;
+  switch (place) {
+    case 'reg':
+      return reg;
+    case 'vvvv':
+      return vvvv;
+    case 'is4':
+      return (immLo >> 4) & (codeSize === 8 ? 15 : 7);
+    default:
+      return rm;
+  }
 }
 
 /** True for types that can be memory in ModRM.rm. */
@@ -36,3 +71,7 @@ export function hasMemoryForm(type: OperandType): boolean {
   const { memorySize, immediate, string } = operandShapes[type];
   return memorySize !== undefined && immediate === undefined && string === undefined;
 }
+
+/** True for gathers: the index of the memory operand is a vector register. */
+export const hasVectorIndex = (row: Row): boolean =>
+  row.operands.some(({ type }) => operandShapes[type].index !== undefined);

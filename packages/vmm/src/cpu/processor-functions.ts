@@ -10,6 +10,7 @@ import type { SemanticTable } from './context.ts';
 import { decimal } from './decimal.ts';
 import { type DecodeHost, type Flow, FlowBuilder } from './flow.ts';
 import { integerArithmetic } from './integer-arithmetic.ts';
+import { bitSemantics } from './integer-bmi.ts';
 import { integerShift } from './integer-shift.ts';
 import { defineIntegerRuntime } from './integer-wide.ts';
 import { defineMmu, type Mmu } from './mmu.ts';
@@ -93,6 +94,7 @@ function allSemantics(): SemanticTable {
   return {
     ...integerArithmetic,
     ...integerShift,
+    ...bitSemantics,
     ...move,
     ...branch,
     ...strings,

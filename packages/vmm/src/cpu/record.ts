@@ -37,8 +37,11 @@ export const R = {
   scale: 22,
   /** u8: the segment register, for checked accesses. */
   segmentIndex: 23,
-  /** i64: immediate. */
+  /** i64: immediate; i32 with a VEX prefix, which has registers behind it. */
   imm: 24,
+  /** u16: slot of the register in VEX.vvvv; of the one in bits 7:4 of the immediate. */
+  vvvv: 28,
+  is4: 30,
   /** Of direct jumps: i32 record of the target, i32 record of the next instruction; 0 = not linked. */
   taken: 24,
   fallThrough: 28,

@@ -3,6 +3,7 @@
 
 import type { Fn } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
+import type { AvxRuntime } from './avx-runtime.ts';
 import type { Size } from './context.ts';
 import type { ControlRegisters } from './control-registers.ts';
 import type { DebugRegisters } from './debug-registers.ts';
@@ -10,6 +11,7 @@ import type { Events } from './events.ts';
 import type { FarReturn } from './far-return.ts';
 import type { FarTransfer } from './far-transfer.ts';
 import type { FastCall } from './fast-call.ts';
+import type { BitFieldRuntime } from './integer-bmi.ts';
 import type { IoRuntime } from './io.ts';
 import type { Modes } from './modes.ts';
 import type { Msrs } from './msr.ts';
@@ -93,6 +95,8 @@ export interface IntegerRuntime {
   readonly copyForward: Fn<'i64'>;
   /** (cpu, destination, bytes, pattern, log2 of its size) -> bytes filled, 0 as above. */
   readonly fillForward: Fn<'i64'>;
+  /** integer-bmi.ts. */
+  readonly bitFields: BitFieldRuntime;
 }
 
 /** Functions of the host. */
@@ -118,6 +122,8 @@ export interface Runtime {
   readonly host: HostRuntime;
   /** Vector instructions; sse-runtime.ts. */
   readonly sse: SseRuntime;
+  /** What AVX, FMA and F16C need besides; avx-runtime.ts. */
+  readonly avx: AvxRuntime;
   /** The x87 FPU; x87-runtime.ts. */
   readonly x87: X87Runtime;
 }

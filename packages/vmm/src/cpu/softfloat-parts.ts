@@ -73,6 +73,8 @@ export const RC_ZERO = 3;
 export const FORMAT_F32 = 40;
 /** Round to binary64. */
 export const FORMAT_F64 = 11;
+/** Round to binary16. */
+export const FORMAT_F16 = 53;
 /** The exponent range is that of double extended; OR-ed to the number of bits rounded away. */
 export const FORMAT_EXTENDED = 64;
 /** Round to double extended, all 64 bits. */

@@ -1,11 +1,22 @@
-// Rounding an exact unpacked result to binary32, binary64 or double extended, and packing it:
+// Rounding an exact unpacked result to binary16, 32, 64 or double extended, and packing it:
 // SDM vol. 1, 4.8.4 (rounding), 4.9.1.5 (overflow), 4.9.1.6 (underflow: tininess is detected after
 // rounding), 8.1.5.2 (x87 precision control), 8.5.4 and 8.5.5 (x87 results of unmasked overflow and
 // underflow), 10.2.3.3 (flush to zero).
 //
 // SSE leaves its destination alone when an exception is unmasked: then only the flags matter here.
 
-import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
+import {
+  c32,
+  c64,
+  call,
+  type Expr,
+  type Fn,
+  type I32,
+  type I64,
+  i32,
+  i64,
+  select,
+} from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import {
@@ -14,6 +25,7 @@ import {
   CONTROL_FTZ,
   EXP_SPECIAL,
   FORMAT_EXTENDED,
+  FORMAT_F16,
   FORMAT_F64,
   IE,
   INTEGER_BIT,
@@ -35,6 +47,7 @@ import {
 /** Added to or subtracted from the exponent of an unmasked x87 underflow or overflow. */
 const BIAS_ADJUSTMENT = 24576;
 
+const F16_MIN_EXP = 1 - 15 + BIAS;
 const F32_MIN_EXP = 1 - 127 + BIAS;
 const F64_MIN_EXP = 1 - 1023 + BIAS;
 
@@ -54,18 +67,26 @@ export interface Rounding {
   readonly round: Fn<'i64'>;
 }
 
+/** What belongs to binary64, binary32 or binary16. */
+const byFormat = <T extends 'i32' | 'i64'>(
+  format: I32,
+  f64: Expr<T>,
+  f32: Expr<T>,
+  f16: Expr<T>,
+): Expr<T> =>
+  select(i32.eq(format, c32(FORMAT_F64)), f64, select(i32.eq(format, c32(FORMAT_F16)), f16, f32));
 const isExtended = (format: I32): I32 => i32.and(format, c32(FORMAT_EXTENDED));
 const minimumExponent = (format: I32): I32 =>
   select(
     isExtended(format),
     c32(1),
-    select(i32.eq(format, c32(FORMAT_F64)), c32(F64_MIN_EXP), c32(F32_MIN_EXP)),
+    byFormat(format, c32(F64_MIN_EXP), c32(F32_MIN_EXP), c32(F16_MIN_EXP)),
   );
 const maximumExponent = (format: I32): I32 =>
   select(
     isExtended(format),
     c32(EXP_SPECIAL - 1),
-    select(i32.eq(format, c32(FORMAT_F64)), c32(BIAS + 1023), c32(BIAS + 127)),
+    byFormat(format, c32(BIAS + 1023), c32(BIAS + 127), c32(BIAS + 15)),
   );
 /** How many bits of the significand are rounded away. */
 const droppedBits = (format: I32): I64 => i64.extend_u(i32.and(format, c32(FORMAT_EXTENDED - 1)));
@@ -81,11 +102,8 @@ function definePack(m: ModuleBuilder, s: SoftFloatScratch): Fn<'i64'> {
       f.store32(f.param(0, 'i32'), i32.or(i32.shl(sign, c32(15)), exp), s.signExp);
       f.return(sig);
     });
-    const double = f.let(i32.eq(format, c32(FORMAT_F64)));
     // Infinities and NaNs go to the exponent above the greatest.
-    f.if(i32.eq(exp, c32(EXP_SPECIAL)), () =>
-      f.set(exp, select(double, c32(BIAS + 1024), c32(BIAS + 128))),
-    );
+    f.if(i32.eq(exp, c32(EXP_SPECIAL)), () => f.set(exp, i32.add(maximumExponent(format), c32(1))));
     // With the integer bit shifted out a denormal needs field 0, everything else its exponent.
     const field = (least: number): I64 =>
       i64.extend_u(select(exp, i32.sub(exp, c32(least - 1)), c32(0)));
@@ -98,7 +116,8 @@ function definePack(m: ModuleBuilder, s: SoftFloatScratch): Fn<'i64'> {
           i64.shr_u(fraction, c64(64 - fractionBits)),
         ),
       );
-    f.if(double, () => f.return(assemble(64, 52, F64_MIN_EXP)));
+    f.if(i32.eq(format, c32(FORMAT_F64)), () => f.return(assemble(64, 52, F64_MIN_EXP)));
+    f.if(i32.eq(format, c32(FORMAT_F16)), () => f.return(assemble(16, 10, F16_MIN_EXP)));
     f.return(assemble(32, 23, F32_MIN_EXP));
   });
 }

@@ -19,6 +19,8 @@ import { defineExponential, type Exponential } from './softfloat-exponential.ts'
 import { defineF80, type F80Operations } from './softfloat-f80.ts';
 import { defineF80Conversions, type F80Conversions } from './softfloat-f80-convert.ts';
 import { defineF80Scaling, type F80Scaling } from './softfloat-f80-scale.ts';
+import { defineFused, type FusedOperations } from './softfloat-fused.ts';
+import { defineHalfConversions, type HalfConversions } from './softfloat-half.ts';
 import type { SoftFloatScratch } from './softfloat-parts.ts';
 import { defineRounding } from './softfloat-round.ts';
 import { defineF32, defineF64, type SseOperations } from './softfloat-sse.ts';
@@ -30,6 +32,8 @@ export interface SoftFloat {
   readonly f32: SseOperations<'i32'>;
   readonly f64: SseOperations<'i64'>;
   readonly convert: SseConversions;
+  readonly fused: FusedOperations;
+  readonly half: HalfConversions;
   readonly f80: F80Operations & F80Conversions & F80Scaling & Trigonometric & Exponential;
 }
 
@@ -43,6 +47,8 @@ export function defineSoftFloat(m: ModuleBuilder, s: SoftFloatScratch): SoftFloa
     f32: defineF32(m, s, arithmetic),
     f64: defineF64(m, s, arithmetic),
     convert: defineSseConversions(m, s, rounding),
+    fused: defineFused(m, s, rounding),
+    half: defineHalfConversions(m, s, rounding),
     f80: {
       ...f80,
       ...defineF80Conversions(m, s, rounding, f80.nan),

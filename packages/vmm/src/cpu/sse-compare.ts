@@ -4,11 +4,26 @@
 // Fast paths take operands that are neither NaN nor denormal: with these no flag is ever set, and
 // of MXCSR only DAZ matters. The rest goes out of line (sse-float-slow.ts).
 
-import { c32, call, type Expr, type I32, i32, type V128 } from '../wasm/expr.ts';
+import { c32, call, constant32, type Expr, type I32, i32, type V128 } from '../wasm/expr.ts';
 import { v128 } from '../wasm/simd.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
-import { type BitsType, denormals, type FloatType, numbers, type Scalar } from './sse-format.ts';
-import { destination, immediate8, setCompareFlags, source128, splat32 } from './sse-operand.ts';
+import { heldRelations, RELATION } from './sse-float-slow.ts';
+import {
+  type BitsType,
+  denormals,
+  type FloatType,
+  numbers,
+  type Packed,
+  type Scalar,
+} from './sse-format.ts';
+import {
+  destination,
+  immediate8,
+  setCompareFlags,
+  source128,
+  splat32,
+  ZERO,
+} from './sse-operand.ts';
 import {
   DOUBLE,
   keepsDenormals,
@@ -31,23 +46,38 @@ function ordinary<B extends BitsType>(
   return i32.and(i32.and(ordered, i32.eqz(denormal)), keepsDenormals(x));
 }
 
-/** The predicates of CMPPS by bits 1:0 of the immediate; bit 2 negates. Unordered is none here. */
-interface Predicate {
-  /** 0 or 1: holds for equal operands; for less ones; is negated. */
-  readonly equal: I32;
-  readonly less: I32;
-  readonly negated: I32;
-}
+/** The predicate: the immediate, of which SSE has three bits, VEX forms five. */
+const predicateOf = (x: Context): I32 =>
+  i32.and(immediate8(x, 2), c32(x.row.encoding.vex ? 31 : 7));
 
-function predicate(x: Context): Predicate {
-  const imm = x.f.let(immediate8(x, 2));
-  const kind = x.f.let(i32.and(imm, c32(3)));
-  return {
-    // EQ is 0, LE is 2; LT is 1, LE is 2; 3 is UNORD.
-    equal: i32.eqz(i32.and(kind, c32(1))),
-    less: i32.lt_u(i32.sub(kind, c32(1)), c32(2)),
-    negated: i32.and(i32.shr_u(imm, c32(2)), c32(1)),
+/** The relations for which the predicate holds, bits of {@link RELATION}: an expression to keep. */
+const relationsOf = (x: Context): I32 => x.f.fix(heldRelations(predicateOf(x)));
+
+/** Lanes in which one of `relations` holds; no lane is unordered. */
+function packedRelations(p: Packed, a: V128, b: V128, relations: I32): V128 {
+  const { op } = p;
+  const known = constant32(relations);
+  if (known !== undefined) {
+    const ones = splat32(c32(-1));
+    const results = [
+      () => ZERO,
+      () => op.lt(a, b),
+      () => op.eq(a, b),
+      () => op.le(a, b),
+      () => op.gt(a, b),
+      () => op.ne(a, b),
+      () => op.ge(a, b),
+      () => ones,
+    ];
+    return results[known & 7]();
+  }
+  const where = (relation: number, lanes: V128): V128 => {
+    const bit = i32.ne(i32.and(relations, c32(relation)), c32(0));
+    return v128.and(lanes, splat32(i32.sub(c32(0), bit)));
   };
+  const less = where(RELATION.less, op.lt(a, b));
+  const equal = where(RELATION.equal, op.eq(a, b));
+  return v128.or(v128.or(less, equal), where(RELATION.greater, op.gt(a, b)));
 }
 
 /** CMPSS, CMPSD. */
@@ -57,12 +87,14 @@ const scalarCompare =
     const b = sourceBits(x, scalar, 1);
     const address = x.xmmAddress(0);
     const a = x.f.let(scalar.load(address));
-    const { equal, less, negated } = predicate(x);
-    const isEqual = i32.and(scalar.op.eq(scalar.float(a), scalar.float(b)), equal);
-    const isLess = i32.and(scalar.op.lt(scalar.float(a), scalar.float(b)), less);
-    const holds = i32.xor(i32.or(isEqual, isLess), negated);
+    const relations = relationsOf(x);
+    const [left, right] = [scalar.float(a), scalar.float(b)];
+    const equal = i32.shl(scalar.op.eq(left, right), c32(1));
+    const greater = i32.shl(scalar.op.lt(right, left), c32(2));
+    const relation = i32.or(i32.or(scalar.op.lt(left, right), equal), greater);
+    const holds = i32.ne(i32.and(relation, relations), c32(0));
     scalarResult(x, scalar, address, ordinary(x, scalar, a, b), scalar.mask(holds), () =>
-      x.attempt(slow(x).scalarCompare, x.cpu, address, b, immediate8(x, 2)),
+      x.attempt(slow(x).scalarCompare, x.cpu, address, b, predicateOf(x)),
     );
   };
 
@@ -72,16 +104,12 @@ const packedCompare =
   (x) => {
     const b = source128(x, 1);
     const { address, value: a } = destination(x);
-    const { equal, less, negated } = predicate(x);
-    const all = (condition: I32): V128 => splat32(i32.sub(c32(0), condition));
-    const isEqual = v128.and(packed.op.eq(a, b), all(equal));
-    const isLess = v128.and(packed.op.lt(a, b), all(less));
-    const result = v128.xor(v128.or(isEqual, isLess), all(negated));
+    const result = packedRelations(packed, a, b, relationsOf(x));
     const ordered = v128.and(numbers(packed, a), numbers(packed, b));
     const denormal = v128.or(denormals(packed, a), denormals(packed, b));
     const exact = i32.and(keepsDenormals(x), packed.allTrue(v128.andnot(ordered, denormal)));
     packedResult(x, address, exact, result, () =>
-      x.attempt(slow(x).packedCompare, x.cpu, address, a, b, immediate8(x, 2)),
+      x.attempt(slow(x).packedCompare, x.cpu, address, a, b, predicateOf(x)),
     );
   };
 

@@ -3,7 +3,8 @@
 // The software floating point collects the flags of all lanes of an instruction in S.fpFlags; then
 // `settle` decides. An instruction with an unmasked exception writes nothing but MXCSR's flags. If
 // an operand already brings one (invalid, denormal, divide by zero) no lane is computed: overflow,
-// underflow and precision of the others are not flagged.
+// underflow and precision of the others are not flagged. Of 256-bit instructions the halves are
+// computed one after the other, and decided about together: until then flags are only noted.
 
 import { c32, call, type Fn, type I32, i32, i64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
@@ -60,13 +61,21 @@ export const clearFlags = (f: FunctionBuilder, cpu: I32): void => f.store32(cpu,
 
 /**
  * Defines `settle` (cpu) -> non-zero when the flags in S.fpFlags hold an unmasked exception, which
- * then is the fault; takes them to MXCSR and clears them.
+ * then is the fault; takes them to MXCSR and clears them. While S.fpDeferring is set it notes them.
  */
 export function defineSettle(m: ModuleBuilder): Fn<'i32'> {
   return m.function('sseSettle', ['i32'], 'i32', (f) => {
     const cpu = f.param(0, 'i32');
     const control = f.let(mxcsr(cpu));
     const flags = f.let(i32.and(i32.load(cpu, S.fpFlags), c32(EXCEPTIONS)));
+    f.if(i32.load(cpu, S.fpDeferring), () => {
+      const stage = f.let(i32.load(cpu, S.fpStage));
+      const place = f.let(i32.add(cpu, i32.shl(stage, c32(2))));
+      f.store32(place, i32.or(i32.load(place, S.fpDeferred), flags), S.fpDeferred);
+      f.store32(cpu, i32.add(stage, c32(1)), S.fpStage);
+      clearFlags(f, cpu);
+      f.return(c32(0));
+    });
     const masks = i32.shr_u(control, c32(MASK_SHIFT));
     const unmasked = f.let(i32.and(flags, i32.xor(masks, c32(-1))));
     f.if(i32.and(unmasked, c32(BEFORE)), () => f.set(flags, i32.and(flags, c32(BEFORE))));

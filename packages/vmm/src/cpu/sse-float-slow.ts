@@ -6,11 +6,13 @@
 
 import {
   c32,
+  c64,
   call,
   type Expr,
   type Fn,
   type I32,
   i32,
+  i64,
   type Local,
   select,
   type V128,
@@ -162,25 +164,44 @@ const extreme =
     return select(flushed, scalar.signOf(chosen), chosen);
   };
 
-/** Predicate `imm` of CMPPS on a lane: SDM vol. 2, CMPPS, table 3-1. */
+/** The relations of two operands, as bits of a set. */
+export const RELATION = { less: 1, equal: 2, greater: 4, unordered: 8 } as const;
+
+/**
+ * For which relations each predicate of CMPPS holds, four bits each, the first lowest: SDM vol. 2A,
+ * CMPPD, table 3-1. Predicates 16 to 31 are these again, but for the NaNs that are invalid.
+ */
+const RELATIONS = [2, 1, 3, 8, 13, 14, 12, 7, 10, 9, 11, 0, 5, 6, 4, 15].reduce(
+  (word, set, i) => word | (BigInt(set) << BigInt(4 * i)),
+  0n,
+);
+
+/** The set of relations for which predicate 0..31 holds. */
+export function heldRelations(predicate: I32): I32 {
+  const place = i64.extend_u(i32.shl(i32.and(predicate, c32(15)), c32(2)));
+  return i32.and(i32.wrap(i64.shr_u(c64(RELATIONS), place)), c32(15));
+}
+
+/** Predicate `imm`, 0..31, on a lane. */
 function comparison<B extends BitsType>(
   t: Format<B>,
   f: FunctionBuilder,
   imm: I32,
 ): LaneOperation<B> {
-  const kind = f.let(i32.and(imm, c32(3)));
-  // Less, less or equal, and their negations signal quiet NaNs too.
-  const signalling = i32.lt_u(i32.sub(kind, c32(1)), c32(2));
+  const held = f.let(heldRelations(imm));
+  const kind = i32.and(imm, c32(3));
+  // Of the first sixteen, those that ask for an order signal quiet NaNs too; of the rest, the
+  // others.
+  const asksOrder = i32.lt_u(i32.sub(kind, c32(1)), c32(2));
+  const signalling = f.let(i32.xor(asksOrder, i32.shr_u(imm, c32(4))));
   return (_f, a, b, control) => {
     const cpu = f.param(0, 'i32');
-    const relation = f.let(call(t.soft.compare, cpu, a, b, control, signalling));
-    const is = (value: number): I32 => i32.eq(relation, c32(value));
-    const equal = i32.and(is(EQUAL), i32.eqz(i32.and(kind, c32(1))));
-    const less = i32.and(is(LESS), signalling);
-    const unordered = i32.and(is(UNORDERED), i32.eq(kind, c32(3)));
-    const holds = i32.or(i32.or(equal, less), unordered);
-    const negated = i32.and(i32.shr_u(imm, c32(2)), c32(1));
-    return t.scalar.mask(i32.xor(holds, negated));
+    const flags = f.let(call(t.soft.compare, cpu, a, b, control, signalling));
+    const is = (value: number, relation: number): I32 =>
+      i32.mul(i32.eq(flags, c32(value)), c32(relation));
+    const ordered = i32.or(is(LESS, RELATION.less), is(EQUAL, RELATION.equal));
+    const other = i32.or(is(0, RELATION.greater), is(UNORDERED, RELATION.unordered));
+    return t.scalar.mask(i32.ne(i32.and(held, i32.or(ordered, other)), c32(0)));
   };
 }
 

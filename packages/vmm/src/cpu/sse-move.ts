@@ -81,7 +81,7 @@ const movntq: Semantic = (x) => {
 };
 
 /** Loops over the set bits of `mask`, lowest first, and leaves it zero. */
-function forEachBit(x: Context, mask: I32, body: (bit: I32) => void): void {
+export function forEachBit(x: Context, mask: I32, body: (bit: I32) => void): void {
   const { f } = x;
   const left = f.let(mask);
   f.block((done) => {

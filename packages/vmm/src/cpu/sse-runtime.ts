@@ -12,6 +12,8 @@ import { defineStringCompares, type StringRuntime } from './sse-string.ts';
 
 /** What SSE semantics call. */
 export interface SseRuntime {
+  /** (cpu): see sse-exceptions.ts. */
+  readonly settle: Fn<'i32'>;
   readonly single: FloatRuntime;
   readonly double: FloatRuntime;
   readonly convert: ConvertRuntime;
@@ -25,6 +27,7 @@ export interface SseRuntime {
 export function defineSse(m: ModuleBuilder, soft: SseSoftFloat): SseRuntime {
   const settle: Fn<'i32'> = defineSettle(m);
   return {
+    settle,
     ...defineFloatRuntime(m, settle, soft),
     convert: defineConvertRuntime(m, settle, soft),
     reciprocals: defineReciprocals(m),

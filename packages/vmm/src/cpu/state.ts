@@ -222,6 +222,19 @@ export const S = {
   codeBase: 0xd8c,
   /** i32 × 32: exceptions raised, by vector. */
   exceptionCounts: 0xd00,
+  /** v128 × 16: bits 255:128 of the YMM registers, whose lower halves are the XMM registers. */
+  ymmHigh: 0xe00,
+  /** 32 bytes: a vector register for helpers that want it in memory. */
+  lanes: 0xf00,
+  /**
+   * i32: non-zero while the SIMD exceptions of one half of a 256-bit instruction are only noted, by
+   * stage, since both halves decide; i32: the stage; i32 × 3: the flags of each.
+   */
+  fpDeferring: 0xf20,
+  fpStage: 0xf24,
+  fpDeferred: 0xf28,
+  /** i64: the bits that XCR0 may have, of the processor that the guest is shown. */
+  xcr0Mask: 0xf38,
   /** i32: entries of a block that make it worth compiling. */
   heatLimit: 0xce4,
   /** i32: instructions that compiled code has retired in this slice. */
@@ -353,7 +366,7 @@ export const EXIT_IMMEDIATE = 8;
 export const EXIT_WRITE = 16;
 export const EXIT_FETCH = 32;
 
-/** Bits of {@link S.fpuTraps}, derived from CR0.EM, CR0.TS, CR4.OSFXSR whenever they change. */
+/** Bits of {@link S.fpuTraps}, derived from CR0, CR4 and XCR0 whenever they change. */
 export const FPU_TRAP = {
   /** x87: #NM (EM or TS). */
   x87: 1,
@@ -363,6 +376,9 @@ export const FPU_TRAP = {
   /** SSE: #UD (EM, or OSFXSR clear), #NM (TS). */
   sseUd: 8,
   sseNm: 16,
+  /** AVX: #UD (OSXSAVE or any of bits 2:1 of XCR0 clear), #NM (TS). */
+  avxUd: 32,
+  avxNm: 64,
 } as const;
 
 /** In {@link S.faultVector}: no fault, but an exit whose fields are filled; RIP stays. */

@@ -2,6 +2,8 @@
 // all of those semantics.
 
 import type { ModuleBuilder } from '../wasm/module.ts';
+import { defineAvx } from './avx-runtime.ts';
+import { avxSemantics } from './avx-semantics.ts';
 import type { SemanticTable } from './context.ts';
 import type { MemoryRuntime, Runtime } from './runtime.ts';
 import { defineSoftFloat } from './softfloat.ts';
@@ -23,10 +25,19 @@ const SCRATCH = {
 export function defineVector(
   m: ModuleBuilder,
   memory: MemoryRuntime,
-): Pick<Runtime, 'sse' | 'x87'> {
+): Pick<Runtime, 'sse' | 'avx' | 'x87'> {
   const soft = defineSoftFloat(m, SCRATCH);
-  return { sse: defineSse(m, soft), x87: defineX87(m, soft, memory) };
+  const sse = defineSse(m, soft);
+  return {
+    sse,
+    avx: defineAvx(m, memory, sse.settle, soft),
+    x87: defineX87(m, soft, memory),
+  };
 }
 
 /** The semantics of all vector and floating-point instructions, by mnemonic. */
-export const vectorSemantics: SemanticTable = { ...sseSemantics, ...x87Semantics };
+export const vectorSemantics: SemanticTable = {
+  ...sseSemantics,
+  ...avxSemantics(sseSemantics),
+  ...x87Semantics,
+};

@@ -20,7 +20,8 @@ import { runtime } from './x87-instruction.ts';
 import type { X87Runtime } from './x87-runtime.ts';
 import { ES_B, EXCEPTIONS, SF, statusWord } from './x87-stack.ts';
 import { ENVIRONMENT_16, ENVIRONMENT_32, REGISTERS } from './x87-state.ts';
-import { XSAVE_ALIGNMENT, XSAVE_BYTES, XSAVE_FORM } from './xsave.ts';
+import { XSAVE_FORM } from './xsave.ts';
+import { XSAVE_ALIGNMENT, XSAVE_BASE_BYTES } from './xstate.ts';
 
 /** A control instruction; the waiting ones take a pending exception first. */
 const control =
@@ -91,7 +92,7 @@ const xstate =
     const enabled = hasBits(register(cpu, S.cr4), CR4_OSXSAVE);
     x.raise(VECTOR.UD, { when: i32.eqz(enabled) });
     x.raise(VECTOR.NM, { when: hasBits(register(cpu, S.cr0), CR0_TS) });
-    const linear = alignedArea(x, XSAVE_BYTES, XSAVE_ALIGNMENT, write);
+    const linear = alignedArea(x, XSAVE_BASE_BYTES, XSAVE_ALIGNMENT, write);
     const rexW = c32(x.opsize === 8 ? 1 : 0);
     body(x, runtime(x), [cpu, linear, rexW, c32(x.wide ? 16 : 8)]);
   };

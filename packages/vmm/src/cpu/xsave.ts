@@ -1,28 +1,21 @@
 // XSAVE, XSAVEOPT, XSAVEC and XRSTOR: SDM vol. 1, chapter 13. The components that exist are those
-// of XCR0: x87 and SSE, which lie in the legacy region, so that the standard and the compacted
-// format differ in the header only. A component beyond it takes a place in STANDARD_BYTES, a bit
-// in COMPONENTS and its part of `save` and `restore`.
+// of XCR0: x87 and SSE, which lie in the legacy region, and AVX, which follows the header in the
+// standard and in the compacted format alike: the formats differ in the header only. (Of a
+// compacted area without AVX nothing follows the header.)
 //
 // Whether a component is in its initial configuration (XINUSE) is looked up in the registers, not
 // tracked: it is exact. Not modelled: the modified optimization of XSAVEOPT, which an
 // implementation may leave out, and XSAVES.
 
 import { c32, c64, call, type Fn, type I32, type I64, i32, i64, select } from '../wasm/expr.ts';
+import type { FunctionBuilder } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { Faults } from './faults.ts';
 import { FX, FX_AREA, type FxParts, isReservedMxcsr } from './fxsave.ts';
 import type { MemoryRuntime } from './runtime.ts';
 import { gprSlot, RAX, S, VECTOR } from './state.ts';
 import { times } from './x87-state.ts';
-
-/** Bits of the state components. */
-export const XSTATE = { x87: 1, sse: 2, avx: 4 } as const;
-/** Those that XCR0 can enable. */
-export const XSTATE_MASK: number = XSTATE.x87 | XSTATE.sse;
-/** Bytes of an area with all of them: the legacy region and the header. */
-export const XSAVE_BYTES = 576;
-/** Alignment of an area. */
-export const XSAVE_ALIGNMENT = 64;
+import { XSAVE_AVX_OFFSET, XSAVE_BYTES, XSTATE } from './xstate.ts';
 
 /** The forms of XSAVE. */
 export const XSAVE_FORM = { plain: 0, optimized: 1, compacted: 2 } as const;
@@ -47,10 +40,45 @@ export interface XSave {
 /** Defines {@link XSave}. */
 export function defineXSave(m: ModuleBuilder, memory: MemoryRuntime, parts: FxParts): XSave {
   const inUse = defineInUse(m);
+  const avx = defineAvxPart(m, memory);
   return {
     inUse,
-    xsave: defineSave(m, memory, parts, inUse),
-    xrstor: defineRestore(m, memory, parts),
+    xsave: defineSave(m, memory, { ...parts, avx }, inUse),
+    xrstor: defineRestore(m, memory, { ...parts, avx }),
+  };
+}
+
+/** AVX state: (cpu, linear of the area, registers) -> fault. */
+interface AvxPart {
+  readonly store: Fn<'i32'>;
+  readonly load: Fn<'i32'>;
+}
+
+type Parts = FxParts & { readonly avx: AvxPart };
+
+function defineAvxPart(m: ModuleBuilder, memory: MemoryRuntime): AvxPart {
+  type Move = (f: FunctionBuilder, faults: Faults, place: I32, linear: I64) => void;
+  const define = (name: string, move: Move): Fn<'i32'> =>
+    m.function(name, ['i32', 'i64', 'i32'], 'i32', (f) => {
+      const [cpu, linear] = [f.param(0, 'i32'), f.param(1, 'i64')];
+      const faults = new Faults(f, cpu);
+      // Eight bytes at a time: two for each register.
+      times(f, i32.shl(f.param(2, 'i32'), c32(1)), (i) => {
+        const offset = f.let(i32.shl(i, c32(3)));
+        const at = i64.add(linear, i64.extend_u(i32.add(offset, c32(XSAVE_AVX_OFFSET))));
+        move(f, faults, f.let(i32.add(cpu, offset)), f.let(at));
+      });
+      f.return(c32(0));
+    });
+  return {
+    store: define('storeYmm', (f, faults, place, linear) => {
+      faults.attempt(memory.store[8], f.param(0, 'i32'), linear, i64.load(place, S.ymmHigh));
+    }),
+    load: define('loadYmm', (f, faults, place, linear) => {
+      const value = f.let(call(memory.load[8], f.param(0, 'i32'), linear));
+      faults.check();
+      f.store64(place, value, S.ymmHigh);
+    }),
   };
 }
 
@@ -81,14 +109,40 @@ function defineInUse(m: ModuleBuilder): Fn<'i32'> {
       const at = f.let(i32.add(cpu, i32.shl(i, c32(4))));
       collect(i64.or(i64.load(at, S.xmm), i64.load(at, S.xmm + 8)));
     });
-    f.return(i32.or(x87, i32.shl(i64.ne(bits, c64(0)), c32(1))));
+    const sse = f.let(i32.shl(i64.ne(bits, c64(0)), c32(1)));
+    f.set(bits, c64(0));
+    times(f, f.param(1, 'i32'), (i) => {
+      const at = f.let(i32.add(cpu, i32.shl(i, c32(4))));
+      collect(i64.or(i64.load(at, S.ymmHigh), i64.load(at, S.ymmHigh + 8)));
+    });
+    f.return(i32.or(i32.or(x87, sse), i32.shl(i64.ne(bits, c64(0)), c32(2))));
   });
+}
+
+/** Only what is written need be writable: the header, and the parts before and behind it. */
+function probeParts(
+  f: FunctionBuilder,
+  faults: Faults,
+  memory: MemoryRuntime,
+  linear: I64,
+  saved: I32,
+): void {
+  const probe = (...offsets: readonly number[]): void => {
+    for (const offset of offsets) {
+      const place = i64.add(linear, c64(offset));
+      faults.attempt(memory.probeWrite, f.param(0, 'i32'), place, c32(1));
+    }
+  };
+  f.if(isRequested(saved, XSTATE.avx), () => probe(XSAVE_BYTES - 1, XSAVE_AVX_OFFSET));
+  probe(HEADER.end - 1);
+  f.if(isRequested(saved, XSTATE.sse), () => probe(FX_AREA - 1, FX.xmm));
+  f.if(isRequested(saved, XSTATE.x87), () => probe(FX.xmm - 1, FX.fcw));
 }
 
 function defineSave(
   m: ModuleBuilder,
   memory: MemoryRuntime,
-  parts: FxParts,
+  { avx, ...parts }: Parts,
   inUse: Fn<'i32'>,
 ): Fn<'i32'> {
   return m.function('xsave', ['i32', 'i64', 'i32', 'i32', 'i32'], 'i32', (f) => {
@@ -108,20 +162,10 @@ function defineSave(
     const withMxcsr = select(compacted, present, asked);
     const mxcsrWith = select(compacted, c32(XSTATE.sse), c32(XSTATE.sse | XSTATE.avx));
     const savesMxcsr = f.let(i32.and(withMxcsr, mxcsrWith));
-    // Only what is written need be writable: the header, and the parts of the legacy region.
-    const probe = (offset: number): void =>
-      faults.attempt(memory.probeWrite, cpu, i64.add(linear, c64(offset)), c32(1));
-    probe(HEADER.end - 1);
-    f.if(isRequested(saved, XSTATE.sse), () => {
-      probe(FX_AREA - 1);
-      probe(FX.xmm);
-    });
-    f.if(isRequested(saved, XSTATE.x87), () => {
-      probe(FX.xmm - 1);
-      probe(FX.fcw);
-    });
+    probeParts(f, faults, memory, linear, saved);
     f.if(savesMxcsr, () => {
-      probe(FX.mxcsr);
+      const place = i64.add(linear, c64(FX.mxcsr));
+      faults.attempt(memory.probeWrite, cpu, place, c32(1));
       faults.attempt(parts.storeMxcsr, cpu, linear);
     });
     f.if(isRequested(saved, XSTATE.x87), () => {
@@ -129,6 +173,9 @@ function defineSave(
     });
     f.if(isRequested(saved, XSTATE.sse), () => {
       faults.attempt(parts.storeXmm, cpu, linear, registers);
+    });
+    f.if(isRequested(saved, XSTATE.avx), () => {
+      faults.attempt(avx.store, cpu, linear, registers);
     });
     const header = (offset: number): I64 => i64.add(linear, c64(offset));
     f.if(
@@ -190,7 +237,11 @@ function defineCheckHeader(m: ModuleBuilder, memory: MemoryRuntime): Fn<'i32'> {
   });
 }
 
-function defineRestore(m: ModuleBuilder, memory: MemoryRuntime, parts: FxParts): Fn<'i32'> {
+function defineRestore(
+  m: ModuleBuilder,
+  memory: MemoryRuntime,
+  { avx, ...parts }: Parts,
+): Fn<'i32'> {
   const checkHeader = defineCheckHeader(m, memory);
   const clear = defineClear(m);
   return m.function('xrstor', ['i32', 'i64', 'i32', 'i32'], 'i32', (f) => {
@@ -201,9 +252,13 @@ function defineRestore(m: ModuleBuilder, memory: MemoryRuntime, parts: FxParts):
     faults.attempt(checkHeader, cpu, linear);
     const present = f.let(i32.wrap(i64.load(cpu, S.fpResult)));
     const compacted = f.let(i32.load(cpu, S.fpScratch));
-    // The header lies at the end of the area; the rest of what can fault is at its start.
+    // The header has been read; what else can fault is at the start of the area and behind it.
     f.drop(call(memory.load[8], cpu, linear));
     faults.check();
+    f.if(isRequested(i32.and(asked, present), XSTATE.avx), () => {
+      f.drop(call(memory.load[8], cpu, i64.add(linear, c64(XSAVE_BYTES - 8))));
+      faults.check();
+    });
     const image = f.let(call(memory.load[8], cpu, i64.add(linear, c64(FX.mxcsr))));
     faults.check();
     const mxcsr = f.let(i32.wrap(image));
@@ -226,6 +281,9 @@ function defineRestore(m: ModuleBuilder, memory: MemoryRuntime, parts: FxParts):
     f.if(isRequested(loaded, XSTATE.sse), () => {
       faults.attempt(parts.loadXmm, cpu, linear, registers);
     });
+    f.if(isRequested(loaded, XSTATE.avx), () => {
+      faults.attempt(avx.load, cpu, linear, registers);
+    });
     f.return(c32(0));
   });
 }
@@ -244,6 +302,9 @@ function defineClear(m: ModuleBuilder): Fn<'void'> {
     });
     f.if(isRequested(components, XSTATE.sse), () => {
       f.memoryFill(i32.add(cpu, c32(S.xmm)), c32(0), i32.shl(f.param(2, 'i32'), c32(4)));
+    });
+    f.if(isRequested(components, XSTATE.avx), () => {
+      f.memoryFill(i32.add(cpu, c32(S.ymmHigh)), c32(0), i32.shl(f.param(2, 'i32'), c32(4)));
     });
   });
 }

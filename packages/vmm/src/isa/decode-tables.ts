@@ -1,20 +1,22 @@
 // Decoder tables, built from the rows for one set of features: which row has these bytes.
 //
 // A slot is a code size (64-bit or not), an operand size (2, 4, 8), an opcode map, a prefix (none,
-// 66, F3, F2) and an opcode byte. It holds nothing, a row, or a group of 72 cells that the ModRM
-// byte selects from: memory forms by ModRM.reg, register forms by ModRM.reg and rm. Where several
-// rows have the same bytes, one must be a special case of the others in every respect (REX.W over
-// any operand size, F3 over any prefix, /digit over /r ...); it wins. Anything else is a defect in
-// the rows.
+// 66, F3, F2) and an opcode byte; or, behind a VEX prefix, a code size, VEX.W, VEX.L, a map, a
+// prefix and an opcode byte. It holds nothing, a row, or a group of 72 cells that the ModRM byte
+// selects from: memory forms by ModRM.reg, register forms by ModRM.reg and rm. Where several rows
+// have the same bytes, one must be a special case of the others in every respect (REX.W over any
+// operand size, F3 over any prefix, /digit over /r ...); it wins. Anything else is a defect in the
+// rows.
 
 import { assert } from '../base/assert.ts';
 import { operandShapes } from './operand.ts';
-import type { Encoding, Feature, ImmediateCode, Row } from './row.ts';
+import type { Encoding, Feature, ImmediateCode, Row, VexRule } from './row.ts';
 
 /** Prefix variants, the last but one dimension of {@link slotOf}. */
 export const VARIANT = { NP: 0, P66: 1, F3: 2, F2: 3 } as const;
 
-const SLOTS = 2 * 3 * 4 * 4 * 256;
+const LEGACY_SLOTS = 2 * 3 * 4 * 4 * 256;
+const SLOTS = LEGACY_SLOTS + 2 * 2 * 2 * 4 * 4 * 256;
 
 /** Cells of a group: 8 memory forms, then 64 register forms. */
 export const GROUP_CELLS = 72;
@@ -31,6 +33,19 @@ export function slotOf(
   opcode: number,
 ): number {
   return ((((long * 3 + size) * 4 + map) * 4 + variant) << 8) | opcode;
+}
+
+/** The slot of an opcode behind a VEX prefix, with `w` and `length` as they stand there. */
+export function vexSlotOf(
+  long: number,
+  w: number,
+  length: number,
+  map: number,
+  variant: number,
+  opcode: number,
+): number {
+  const group = (((long * 2 + w) * 2 + length) * 4 + map) * 4 + variant;
+  return LEGACY_SLOTS + ((group << 8) | opcode);
 }
 
 /** What the decoder must know of a row, in the shape that is quickest to use. */
@@ -59,6 +74,10 @@ export interface Layout {
   readonly signed: boolean;
   /** ENTER: a byte follows the first immediate. */
   readonly secondByte: boolean;
+  /** VEX.vvvv is an operand; it must be 1111b otherwise. */
+  readonly usesVvvv: boolean;
+  /** A vector register is the index of the memory operand. */
+  readonly isVsib: boolean;
   /** What the bytes are with REX.B, when that makes a difference. */
   readonly withRexB: Layout | undefined;
 }
@@ -122,6 +141,7 @@ function candidatesBySlot(rows: readonly Row[]): Map<number, Row[]> {
 /** Every slot whose bytes could be `row`. */
 function slotsOf(row: Row): number[] {
   const { encoding } = row;
+  if (encoding.vex) return vexSlotsOf(row, encoding.vex);
   const slots: number[] = [];
   for (const long of [0, 1]) {
     if (row.modes === (long === 1 ? 'not64' : 'only64')) continue;
@@ -131,6 +151,24 @@ function slotsOf(row: Row): number[] {
         for (let r = 0; r < (encoding.plusR ? 8 : 1); r++) {
           slots.push(slotOf(long, size, encoding.map, variant, encoding.opcode + r));
         }
+      }
+    }
+  }
+  return slots;
+}
+
+function vexSlotsOf(row: Row, vex: VexRule): number[] {
+  const { map, opcode } = row.encoding;
+  const variant = variantsOf(row.encoding)[0];
+  const slots: number[] = [];
+  const isGeneral =
+    row.opsizeRule === 'v' || row.operands.some(({ type }) => operandShapes[type].file === 'gpr');
+  for (const long of row.modes === 'only64' ? [1] : [0, 1]) {
+    // Outside 64-bit code VEX.W does not choose between general registers: there are no wide ones.
+    const isIgnored = vex.w === 'WIG' || (isGeneral && long === 0);
+    for (const w of isIgnored ? [0, 1] : [vex.w as number]) {
+      for (const length of vex.length === 'LIG' ? [0, 1] : [vex.length]) {
+        slots.push(vexSlotOf(long, w, length, map, variant, opcode));
       }
     }
   }
@@ -225,6 +263,8 @@ function layoutOf(row: Row, withRexB: Row | undefined): Layout {
     immediate: encoding.immediates[0],
     signed: first !== undefined && ['imm8s', 'immz', 'rel8', 'relz'].includes(first.type),
     secondByte: encoding.immediates.length === 2,
+    usesVvvv: operands.some(({ place }) => place === 'vvvv'),
+    isVsib: rm !== undefined && operandShapes[rm.type].index !== undefined,
     withRexB: withRexB && layoutOf(withRexB, undefined),
   };
 }

@@ -1,6 +1,6 @@
 // The instruction decoder: prefixes, opcode, ModRM, SIB, displacement, immediate. SDM vol. 2A, 2.1
-// and 2.2.1. Table driven and without allocation. VEX, EVEX, XOP and 3DNow! are not decoded: their
-// bytes are invalid where they are not LDS, LES, BOUND or POP.
+// 2.2.1 and 2.3. Table driven and without allocation. EVEX, XOP and 3DNow! are not decoded: their
+// bytes are invalid where they are not BOUND or POP.
 
 import {
   buildTables,
@@ -9,6 +9,7 @@ import {
   type Layout,
   slotOf,
   VARIANT,
+  vexSlotOf,
 } from './decode-tables.ts';
 import { BASE_RIP, type CodeMode, DecodeStatus, type Instruction } from './instruction.ts';
 import { type Feature, featureNames } from './row.ts';
@@ -59,6 +60,7 @@ export function createInstruction(): Instruction {
     mod: 3,
     reg: 0,
     rm: 0,
+    vvvv: 0,
     base: -1,
     index: -1,
     scale: 0,
@@ -99,6 +101,13 @@ export class Decoder {
     if (at === SHORT) return short;
 
     let opcode = code[at++];
+    if ((opcode & 0xfe) === 0xc4) {
+      // Outside 64-bit code it is LES or LDS, unless what follows would be a register.
+      if (mode !== 8 && at >= end) return short;
+      if (mode === 8 || code[at] >= 0xc0) {
+        return this.decodeVex(code, at - 1, end, mode, short, out, offset);
+      }
+    }
     let map = 0;
     if (opcode === 0x0f) {
       if (at >= end) return short;
@@ -113,18 +122,15 @@ export class Decoder {
     const wide = (out.rex & 8) !== 0;
     const size = wide ? 2 : out.opsizePrefix === (mode !== 2) ? 0 : 1;
     const variant = prefixVariant(out);
-    let found = this.tables.slots[slotOf(mode === 8 ? 1 : 0, size, map, variant, opcode)];
-    if (found < 0) {
-      if (at >= end) return short;
-      const modrm = code[at];
-      const cell = modrm >= 0xc0 ? 8 + (modrm & 0x3f) : (modrm >> 3) & 7;
-      found = this.tables.groups[(-found - 1) * GROUP_CELLS + cell];
-    }
+    const slot = slotOf(mode === 8 ? 1 : 0, size, map, variant, opcode);
+    const found = this.find(slot, code, at, end);
+    if (found === SHORT) return short;
     if (found === 0) return DecodeStatus.invalid;
     let layout = this.tables.layouts[found - 1];
     if (layout.withRexB !== undefined && (out.rex & 1) !== 0) layout = layout.withRexB;
     out.row = layout.row;
     out.opsize = effectiveOpsize(layout, size, mode);
+    out.vvvv = 0;
 
     if (layout.modrm) {
       if (at >= end) return short;
@@ -144,6 +150,82 @@ export class Decoder {
     out.length = at - offset;
     return DecodeStatus.ok;
   }
+
+  /** What is in a slot: a layout's number plus one, 0, or SHORT if the ModRM byte would tell. */
+  private find(slot: number, code: Uint8Array, at: number, end: number): number {
+    const found = this.tables.slots[slot];
+    if (found >= 0) return found;
+    if (at >= end) return SHORT;
+    const modrm = code[at];
+    const cell = modrm >= 0xc0 ? 8 + (modrm & 0x3f) : (modrm >> 3) & 7;
+    return this.tables.groups[(-found - 1) * GROUP_CELLS + cell];
+  }
+
+  /** Decodes from a VEX prefix at `start` on (SDM vol. 2A, 2.3.5). */
+  private decodeVex(
+    code: Uint8Array,
+    start: number,
+    end: number,
+    mode: CodeMode,
+    short: DecodeStatus,
+    out: Instruction,
+    offset: number,
+  ): DecodeStatus {
+    const isLong = code[start] === 0xc4;
+    const opcodeAt = start + (isLong ? 3 : 2);
+    if (opcodeAt >= end) return short;
+    // #UD after LOCK, 66, F2, F3 or REX (2.3.2, 2.3.3).
+    if (out.lock || out.opsizePrefix || out.rep !== 0 || out.rexPresent) {
+      return DecodeStatus.invalid;
+    }
+    const last = code[opcodeAt - 1];
+    const map = isLong ? code[start + 1] & 31 : 1;
+    if (map < 1 || map > 3) return DecodeStatus.invalid;
+    const w = isLong ? last >> 7 : 0;
+    const extensions = isLong ? ~code[start + 1] >> 5 : (~code[start + 1] >> 5) & 4;
+    // Outside 64-bit code there are eight registers, whatever the bits say.
+    out.rex = mode === 8 ? (w << 3) | (extensions & 7) : 0;
+    out.vvvv = (~last >> 3) & (mode === 8 ? 15 : 7);
+    const long = mode === 8 ? 1 : 0;
+    let at = opcodeAt + 1;
+    const slot = vexSlotOf(long, w, (last >> 2) & 1, map, vexVariants[last & 3], code[opcodeAt]);
+    const found = this.find(slot, code, at, end);
+    if (found === SHORT) return short;
+    if (found === 0) return DecodeStatus.invalid;
+    const layout = this.tables.layouts[found - 1];
+    if (!layout.usesVvvv && (last & 0x78) !== 0x78) return DecodeStatus.invalid;
+    out.row = layout.row;
+    out.opsize = layout.row.encoding.onlyOpsize === 8 ? 8 : 4;
+    if (layout.modrm) {
+      if (at >= end) return short;
+      at = decodeModrm(code, at, end, layout, out);
+      if (at === SHORT) return short;
+      if (layout.isVsib && !takeVectorIndex(out)) return DecodeStatus.invalid;
+    } else {
+      out.mod = 3;
+      out.segment = dataSegment(out, DS);
+    }
+    if (layout.immediate !== undefined) {
+      at = decodeImmediate(code, at, end, layout, out);
+      if (at === SHORT) return short;
+    }
+    out.length = at - offset;
+    return DecodeStatus.ok;
+  }
+}
+
+/** Prefix variants by VEX.pp. */
+const vexVariants = [VARIANT.NP, VARIANT.P66, VARIANT.F3, VARIANT.F2];
+
+/**
+ * Makes the index a vector register. False when there is no SIB byte, or when index, mask and
+ * destination are not three registers (SDM vol. 2A, 2.3.12; vol. 2C, VGATHERDPS).
+ */
+function takeVectorIndex(out: Instruction): boolean {
+  if (out.sib < 0) return false;
+  out.index = ((out.sib >> 3) & 7) | ((out.rex & 2) << 2);
+  out.scale = out.sib >> 6;
+  return out.index !== out.reg && out.index !== out.vvvv && out.reg !== out.vvvv;
 }
 
 /**

@@ -22,6 +22,7 @@ const sizeNames = new Map([
   [8, 'QWORD'],
   [10, 'TBYTE'],
   [16, 'XMMWORD'],
+  [32, 'YMMWORD'],
 ]);
 
 /** Names that change with the operand size: for 2, 4 and 8 bytes. */
@@ -52,12 +53,14 @@ const wideSuffixes: Readonly<Record<string, string>> = {
   xrstors: '64',
   pcmpestrm: 'q',
   pcmpestri: 'q',
+  vpcmpestrm: 'q',
+  vpcmpestri: 'q',
   iret: 'q',
   retf: 'q',
 };
 
 /** Memory operands that objdump shows without a size. */
-const unsized: ReadonlySet<string> = new Set(['lddqu', 'invpcid']);
+const unsized: ReadonlySet<string> = new Set(['lddqu', 'vlddqu', 'invpcid']);
 
 /** Names that objdump spells in another way. */
 const customaryNames: Readonly<Record<string, string>> = {
@@ -67,8 +70,14 @@ const customaryNames: Readonly<Record<string, string>> = {
   fnsetpm: 'fnsetpm(287 only)',
 };
 
-/** The predicates of CMPPS and its kin (SDM vol. 2A, CMPPD, table 3-1). */
-const comparisons = ['eq', 'lt', 'le', 'unord', 'neq', 'nlt', 'nle', 'ord'];
+/** The predicates of CMPPS and its kin, then those of VEX forms (SDM vol. 2A, CMPPD, table 3-1). */
+// biome-ignore format: rows of eight
+const comparisons = [
+  'eq', 'lt', 'le', 'unord', 'neq', 'nlt', 'nle', 'ord',
+  'eq_uq', 'nge', 'ngt', 'false', 'neq_oq', 'ge', 'gt', 'true',
+  'eq_os', 'lt_oq', 'le_oq', 'unord_s', 'neq_us', 'nlt_uq', 'nle_uq', 'ord_s',
+  'eq_us', 'nge_uq', 'ngt_uq', 'false_os', 'neq_os', 'ge_oq', 'gt_oq', 'true_us',
+];
 
 /** The halves that PCLMULQDQ multiplies, by its immediate. */
 const carrylessHalves = new Map([
@@ -131,10 +140,13 @@ function sizeSuffix({ mnemonic, operands }: Row, opsize: number, codeSize: numbe
 
 /** A name that says what the immediate would: CMPEQPS, PCLMULLQHQDQ; else undefined. */
 function predicateName({ row, immLo }: Instruction): string | undefined {
-  const kind = /^cmp([ps][sd])$/.exec(row.mnemonic);
-  if (kind !== null && immLo < 8) return `cmp${comparisons[immLo]}${kind[1]}`;
-  const halves = row.mnemonic === 'pclmulqdq' ? carrylessHalves.get(immLo) : undefined;
-  return halves && `pclmul${halves}dq`;
+  const kind = /^(v?)cmp([ps][sd])$/.exec(row.mnemonic);
+  if (kind !== null && immLo < (kind[1] === 'v' ? 32 : 8)) {
+    return `${kind[1]}cmp${comparisons[immLo]}${kind[2]}`;
+  }
+  const product = /^(v?)pclmulqdq$/.exec(row.mnemonic);
+  const halves = product === null ? undefined : carrylessHalves.get(immLo);
+  return halves && `${product![1]}pclmul${halves}dq`;
 }
 
 function operandText(instruction: Instruction, operand: Operand, address: bigint): string {
@@ -144,6 +156,10 @@ function operandText(instruction: Instruction, operand: Operand, address: bigint
       return registerText(instruction, shape, instruction.reg);
     case 'opcode':
       return registerText(instruction, shape, instruction.rm);
+    case 'vvvv':
+      return registerText(instruction, shape, instruction.vvvv);
+    case 'is4':
+      return registerText(instruction, shape, is4Register(instruction));
     case 'rm':
       if (instruction.mod === 3)
         return registerText(instruction, registerShape(instruction, operand), instruction.rm);
@@ -158,6 +174,9 @@ function operandText(instruction: Instruction, operand: Operand, address: bigint
       return fixedText(instruction, operand, shape);
   }
 }
+
+const is4Register = ({ immLo, codeSize }: Instruction): number =>
+  (immLo >> 4) & (codeSize === 8 ? 15 : 7);
 
 function fixedText(instruction: Instruction, { type }: Operand, shape: OperandShape): string {
   if (type === 'one') return '1';
@@ -215,6 +234,13 @@ const addressRegister = (number: number, bytes: number): string =>
           ? `e${names16[number]}`
           : names64[number];
 
+/** The index: a general register, or a vector register of gathers. */
+function indexRegister({ row, index, addrSize }: Instruction): string {
+  const vsib = row.operands.find(({ type }) => operandShapes[type].index !== undefined);
+  if (vsib === undefined) return addressRegister(index, addrSize);
+  return `${operandShapes[vsib.type].index!.file}${index}`;
+}
+
 /** `[base+index*scale+disp]`, or a lone displacement. */
 function effectiveAddress(instruction: Instruction): string {
   const { base, index, scale, addrSize, mod, sib, disp } = instruction;
@@ -223,7 +249,7 @@ function effectiveAddress(instruction: Instruction): string {
   if (base >= 0) parts.push(addressRegister(base, addrSize));
   if (index >= 0) {
     const times = addrSize === 2 ? '' : `*${1 << scale}`;
-    parts.push(`${addressRegister(index, addrSize)}${times}`);
+    parts.push(`${indexRegister(instruction)}${times}`);
   } else if (hasNoIndexMark(instruction)) {
     parts.push(`${addrSize === 8 ? 'riz' : 'eiz'}*${1 << (sib >> 6)}`);
   }
@@ -262,6 +288,9 @@ function sizeText(instruction: Instruction, size: Size): string {
   if (size === 'dt' || unsized.has(instruction.row.mnemonic)) return '';
   if (octets.has(instruction.row.mnemonic)) return 'OWORD PTR ';
   if (instruction.row.mnemonic === 'invlpg') return 'BYTE PTR ';
+  if (size === 0 && instruction.row.mnemonic.includes('gather')) {
+    return instruction.row.encoding.vex!.w === 1 ? 'QWORD PTR ' : 'DWORD PTR ';
+  }
   const name = sizeNames.get(bytesOf(instruction, size));
   return name === undefined ? '' : `${name} PTR `;
 }

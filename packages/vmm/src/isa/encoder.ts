@@ -1,16 +1,20 @@
 // The reverse of the decoder: the bytes of a row with chosen operands. For generated tests (against
 // the host processor and against other disassemblers) and small guest programs. SDM vol. 2A, 2.1,
-// 2.2.
+// 2.2, 2.3.
 
 import { assert } from '../base/assert.ts';
 import { BASE_RIP, type CodeMode } from './instruction.ts';
-import type { Encoding, ImmediateCode, Row } from './row.ts';
+import { operandShapes } from './operand.ts';
+import type { ImmediateCode, Row, VexRule } from './row.ts';
 
 /** A memory operand to encode. */
 export interface MemoryFields {
   /** -1 for none, 0..15, or BASE_RIP. With an address size of 2, one of BX, BP, SI, DI. */
   readonly base: number;
-  /** -1 for none, or 0..15 but not 4. With an address size of 2, SI or DI, after BX or BP. */
+  /**
+   * -1 for none, or 0..15 but not 4, unless a vector register is meant. With an address size of 2,
+   * SI or DI, after BX or BP.
+   */
   readonly index: number;
   /** 0..3: the index is shifted left by it. */
   readonly scale: number;
@@ -28,7 +32,14 @@ export interface EncodingFields {
   readonly reg: number;
   /** The register in ModRM.rm or in the opcode, 0..15, or memory. */
   readonly rm: number | MemoryFields;
-  /** A REX prefix even if no bit of it is needed: SPL instead of AH. */
+  /** The register in VEX.vvvv, 0..15, for rows that have one there. */
+  readonly vvvv: number;
+  /**
+   * Of VEX prefixes, bits for what the row or the mode ignores: bit 0 VEX.L, bit 1 VEX.W; outside
+   * 64-bit code also bit 2 VEX.B, bit 3 the high bit of VEX.vvvv.
+   */
+  readonly ignored: number;
+  /** A REX prefix, or VEX of three bytes, even if no bit of it is needed: SPL instead of AH. */
   readonly rex: boolean;
   readonly lock: boolean;
   /** A repeat prefix; must be 0 for rows with a mandatory prefix. */
@@ -54,6 +65,20 @@ export function encode(row: Row, fields: EncodingFields): Uint8Array {
   if (fields.lock) bytes.push(0xf0);
   if (fields.addrSize !== mode) bytes.push(0x67);
   const opsize = effectiveOpsize(row, fields);
+  if (encoding.vex) pushVex(bytes, row, encoding.vex, fields);
+  else pushPrefixes(bytes, row, fields, opsize);
+  const register = typeof fields.rm === 'number' ? fields.rm : 0;
+  bytes.push(encoding.opcode | (encoding.plusR ? register & 7 : 0));
+  if (encoding.modrm) pushModrm(bytes, row, fields);
+  for (const [i, code] of encoding.immediates.entries())
+    pushImmediate(bytes, code, i, opsize, fields);
+  return Uint8Array.from(bytes);
+}
+
+/** Mandatory prefixes, REX, and the bytes that lead to the opcode's map. */
+function pushPrefixes(bytes: number[], row: Row, fields: EncodingFields, opsize: number): void {
+  const { encoding } = row;
+  const { mode } = fields;
   if (encoding.prefix === '66' || needsOpsizePrefix(row, opsize, mode)) bytes.push(0x66);
   if (encoding.prefix === 'F3') bytes.push(0xf3);
   if (encoding.prefix === 'F2') bytes.push(0xf2);
@@ -65,12 +90,27 @@ export function encode(row: Row, fields: EncodingFields): Uint8Array {
   }
   if (encoding.map > 0) bytes.push(0x0f);
   if (encoding.map > 1) bytes.push(encoding.map === 2 ? 0x38 : 0x3a);
-  const register = typeof fields.rm === 'number' ? fields.rm : 0;
-  bytes.push(encoding.opcode | (encoding.plusR ? register & 7 : 0));
-  if (encoding.modrm) pushModrm(bytes, encoding, fields);
-  for (const [i, code] of encoding.immediates.entries())
-    pushImmediate(bytes, code, i, opsize, fields);
-  return Uint8Array.from(bytes);
+}
+
+const pp: Readonly<Record<string, number>> = { NP: 0, 66: 1, F3: 2, F2: 3 };
+
+/** The VEX prefix: two bytes where that is enough, unless `fields.rex` asks for three. */
+function pushVex(bytes: number[], row: Row, vex: VexRule, fields: EncodingFields): void {
+  const { mode, ignored } = fields;
+  const { map, prefix } = row.encoding;
+  const uses = (place: string) => row.operands.some((operand) => operand.place === place);
+  const isGeneral =
+    row.opsizeRule === 'v' || row.operands.some(({ type }) => operandShapes[type].file === 'gpr');
+  const length = vex.length === 'LIG' ? ignored & 1 : vex.length;
+  const isWIgnored = vex.w === 'WIG' || (isGeneral && mode !== 8);
+  const w = isWIgnored ? (ignored >> 1) & 1 : (vex.w as number);
+  const rex = mode === 8 ? rexOf(row, fields, 4) & 7 : (ignored >> 2) & 1;
+  const high = mode === 8 ? 0 : ignored & 8;
+  const isLong = map !== 1 || w !== 0 || (rex & 3) !== 0 || fields.rex || high !== 0;
+  const vvvv = uses('vvvv') ? fields.vvvv | high : 0;
+  const last = ((~vvvv & 15) << 3) | (length << 2) | pp[prefix];
+  if (isLong) bytes.push(0xc4, ((~rex & 7) << 5) | map, (w << 7) | last);
+  else bytes.push(0xc5, (rex & 4 ? 0 : 0x80) | last);
 }
 
 /**
@@ -80,6 +120,7 @@ export function opsizesOf(row: Row, mode: CodeMode): readonly (2 | 4 | 8)[] {
   const { onlyOpsize, prefix } = row.encoding;
   if (row.modes === (mode === 8 ? 'not64' : 'only64')) return [];
   if (onlyOpsize !== 0) return onlyOpsize === 8 && mode !== 8 ? [] : [onlyOpsize];
+  if (row.encoding.vex) return [4];
   // Where 66 is forbidden or part of the opcode, it cannot choose.
   const plain = prefix === '66' ? 4 : mode === 2 ? 2 : 4;
   if (prefix === 'NP' || prefix === '66') {
@@ -128,7 +169,8 @@ function rexOf(row: Row, fields: EncodingFields, opsize: number): number {
   return rex;
 }
 
-function pushModrm(bytes: number[], encoding: Encoding, fields: EncodingFields): void {
+function pushModrm(bytes: number[], row: Row, fields: EncodingFields): void {
+  const { encoding } = row;
   const reg = (encoding.digit >= 0 ? encoding.digit : fields.reg) & 7;
   if (encoding.exactRm >= 0) {
     bytes.push(0xc0 | (reg << 3) | encoding.exactRm);
@@ -137,7 +179,8 @@ function pushModrm(bytes: number[], encoding: Encoding, fields: EncodingFields):
   } else if (fields.addrSize === 2) {
     pushAddress16(bytes, reg, fields.rm);
   } else {
-    pushAddress(bytes, reg, fields.rm, fields.mode);
+    const isVsib = row.operands.some(({ type }) => operandShapes[type].index !== undefined);
+    pushAddress(bytes, reg, fields.rm, fields.mode, isVsib);
   }
 }
 
@@ -154,7 +197,13 @@ function pushAddress16(bytes: number[], reg: number, { base, index, disp }: Memo
   pushLittleEndian(bytes, disp, mod);
 }
 
-function pushAddress(bytes: number[], reg: number, memory: MemoryFields, mode: CodeMode): void {
+function pushAddress(
+  bytes: number[],
+  reg: number,
+  memory: MemoryFields,
+  mode: CodeMode,
+  isVsib: boolean,
+): void {
   const { base, index, scale, disp } = memory;
   if (base === BASE_RIP) {
     assert(index < 0, 'RIP has no index');
@@ -162,7 +211,7 @@ function pushAddress(bytes: number[], reg: number, memory: MemoryFields, mode: C
     pushLittleEndian(bytes, disp, 4);
     return;
   }
-  assert(index !== 4, 'RSP is no index');
+  assert(isVsib || index !== 4, 'RSP is no index');
   // Without a base and without an index, 64-bit code needs SIB: its short form is relative to RIP.
   const sib = index >= 0 || (base & 7) === 4 || (base < 0 && mode === 8);
   const mod = base < 0 || (disp === 0 && (base & 7) !== 5) ? 0 : isInt8(disp) ? 1 : 2;

@@ -44,7 +44,7 @@ export interface Instruction {
   segmentOverride: number;
   /** The segment of the memory operand (x operand for strings): override or default, 0..5. */
   segment: number;
-  /** The REX byte (0x40..0x4f), or 0. */
+  /** The REX byte (0x40..0x4f), or 0; of a VEX prefix its bits W, R, X and B alone. */
   rex: number;
   /** Byte registers 4..7 are SPL, BPL, SIL, DIL (with REX), else AH, CH, DH, BH. */
   rexPresent: boolean;
@@ -56,9 +56,11 @@ export interface Instruction {
   reg: number;
   /** ModRM.rm with REX.B when `mod` is 3, or the register of an opcode + r row. */
   rm: number;
+  /** The register in VEX.vvvv, 0..15; 0 without a VEX prefix. */
+  vvvv: number;
   /** Base register 0..15, {@link BASE_RIP}, or -1. Only when `mod` is not 3. */
   base: number;
-  /** Index register 0..15 (never 4), or -1. */
+  /** Index register 0..15 (never 4, unless it is a vector register), or -1. */
   index: number;
   /** The index is shifted left by this, 0..3. */
   scale: number;

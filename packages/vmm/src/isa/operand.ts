@@ -4,7 +4,7 @@
 import type { ImmediateCode, OperandType } from './row.ts';
 
 /** A register file. `seg`, `cr` and `dr` are the segment, control and debug registers. */
-export type RegisterFile = 'gpr' | 'mm' | 'xmm' | 'st' | 'seg' | 'cr' | 'dr';
+export type RegisterFile = 'gpr' | 'mm' | 'xmm' | 'ymm' | 'st' | 'seg' | 'cr' | 'dr';
 
 /** A size in bytes, or one that follows the operand size: see {@link operandBytes}. */
 export type Size = number | 'v' | 'far' | 'pair' | 'dt';
@@ -20,6 +20,8 @@ export interface OperandShape {
   /** Memory at seg:rSI or ES:rDI. */
   readonly string?: 'x' | 'y';
   readonly immediate?: ImmediateCode;
+  /** VSIB: the register file of the index, and bytes of one of its lanes. */
+  readonly index?: { readonly file: 'xmm' | 'ymm'; readonly bytes: 4 | 8 };
   /** The register number, for an operand that the opcode fixes. */
   readonly fixed?: number;
 }
@@ -30,6 +32,10 @@ const rm = (file: RegisterFile, registerSize: Size, memorySize: Size = registerS
   file,
   registerSize,
   memorySize,
+});
+const vsib = (bytes: 4 | 8, file: 'xmm' | 'ymm'): OperandShape => ({
+  memorySize: 0,
+  index: { file, bytes },
 });
 const imm = (immediate: ImmediateCode): OperandShape => ({ immediate });
 const fixed = (file: RegisterFile, registerSize: Size, number: number): OperandShape => ({
@@ -47,6 +53,8 @@ export const operandShapes: Readonly<Record<OperandType, OperandShape>> = {
   rmv: rm('gpr', 'v'),
   'r32/m8': rm('gpr', 4, 1), 'r32/m16': rm('gpr', 4, 2), 'rv/m16': rm('gpr', 'v', 2),
   m: mem(0), m8: mem(1), m16: mem(2), m32: mem(4), m64: mem(8), m80: mem(10), m128: mem(16),
+  m256: mem(32), vm32x: vsib(4, 'xmm'), vm32y: vsib(4, 'ymm'),
+  vm64x: vsib(8, 'xmm'), vm64y: vsib(8, 'ymm'),
   mv: mem('v'), mfar: mem('far'), mpair: mem('pair'), mdt: mem('dt'),
   moffs8: { memorySize: 1, immediate: 'mo' }, moffsv: { memorySize: 'v', immediate: 'mo' },
   x8: { memorySize: 1, string: 'x' }, xv: { memorySize: 'v', string: 'x' },
@@ -60,8 +68,9 @@ export const operandShapes: Readonly<Record<OperandType, OperandShape>> = {
   ds: fixed('seg', 2, 3), fs: fixed('seg', 2, 4), gs: fixed('seg', 2, 5),
   sreg: reg('seg', 2), creg: reg('cr', 8), dreg: reg('dr', 8), sti: reg('st', 10),
   mm: reg('mm', 8), 'mm/m32': rm('mm', 8, 4), 'mm/m64': rm('mm', 8),
-  xmm: reg('xmm', 16), 'xmm/m16': rm('xmm', 16, 2), 'xmm/m32': rm('xmm', 16, 4),
-  'xmm/m64': rm('xmm', 16, 8), 'xmm/m128': rm('xmm', 16),
+  xmm: reg('xmm', 16), 'xmm/m8': rm('xmm', 16, 1), 'xmm/m16': rm('xmm', 16, 2),
+  'xmm/m32': rm('xmm', 16, 4), 'xmm/m64': rm('xmm', 16, 8), 'xmm/m128': rm('xmm', 16),
+  ymm: reg('ymm', 32), 'ymm/m256': rm('ymm', 32),
 };
 
 /** `size` in bytes, for an instruction of this `opsize` in code of this `codeSize`. */

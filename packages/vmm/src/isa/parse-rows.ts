@@ -15,11 +15,14 @@
 // Traits: a feature of row.ts; lock (takes LOCK), rep and repz (repeat by count; also by ZF), keep
 // (may leave the flags alone), end (ends a basic block), fault (may fault besides by memory), cpl0,
 // protected (#UD in real mode), only64, not64, v d64 f64 z (operand size rules, see OpsizeRule),
-// unaligned (16 bytes at any address), rexb0 (not with REX.B), x87 mmx sse (register state used).
+// unaligned (16 bytes at any address), rexb0 (not with REX.B), x87 mmx sse avx (register state
+// used); of VEX rows aligned (vectors in memory must be), mvr (operands in ModRM.rm, VEX.vvvv,
+// ModRM.reg). The encoding column of VEX rows is in parse-vex.ts.
 
 import { assert } from '../base/assert.ts';
 import { CF, flagLetters, OF, PF, SF, ZF } from './flags.ts';
 import { operandShapes } from './operand.ts';
+import { expandVex, parseVex } from './parse-vex.ts';
 import type {
   Access,
   Encoding,
@@ -46,7 +49,7 @@ const features: ReadonlySet<string> = new Set(featureNames);
 // biome-ignore format: a list, not a column
 const traitNames: ReadonlySet<string> = new Set([
   'lock', 'rep', 'repz', 'keep', 'end', 'fault', 'cpl0', 'protected', 'only64', 'not64',
-  'v', 'd64', 'f64', 'z', 'unaligned', 'rexb0', 'x87', 'mmx', 'sse',
+  'v', 'd64', 'f64', 'z', 'unaligned', 'rexb0', 'x87', 'mmx', 'sse', 'avx', 'aligned', 'mvr',
 ]);
 
 const prefixRules: ReadonlySet<string> = new Set(['NFx', 'NP', '66', 'F3', 'F2']);
@@ -87,8 +90,11 @@ export function parseRows(texts: readonly string[]): Row[] {
   });
 }
 
-/** The rows of one line: one, or sixteen when the opcode holds a condition. */
+/** The rows of one line: one, or sixteen when the opcode holds a condition, or two of VEX. */
 function parseLine(line: string, shared: readonly string[]): Omit<Row, 'id'>[] {
+  if (line.includes('VEX.')) {
+    return expandVex(line, shared).map(([one, traits]) => parseRow(one, traits, -1));
+  }
   if (!line.includes('+cc')) return [parseRow(line, shared, -1)];
   return conditionNames.map((_, condition) => parseRow(line, shared, condition));
 }
@@ -103,14 +109,15 @@ function parseRow(line: string, shared: readonly string[], condition: number): O
     assert(traitNames.has(trait) || features.has(trait), `unknown trait ${trait}: ${line}`);
   }
   const bytes = parseEncoding(encodingText, condition, line);
-  const operands = placeOperands(operandTexts, bytes, line);
+  const operands = placeOperands(operandTexts, bytes, traits.has('mvr'), line);
   const encoding: Encoding = {
     ...bytes,
+    onlyOpsize: isWideVex(bytes, operands, traits) ? 8 : bytes.onlyOpsize,
     forms: modrmForms(operands, bytes),
     notWithRexB: traits.has('rexb0'),
   };
   const flags = parseFlags(flagsText, condition, line);
-  const unit = unitOf(operands, traits);
+  const unit = unitOf(operands, traits, bytes.vex !== undefined);
   const types = operands.map((operand) => operand.type).join(', ');
   const spelled = condition < 0 ? mnemonic : mnemonic.replace('cc', conditionNames[condition]);
   const row = {
@@ -124,7 +131,12 @@ function parseRow(line: string, shared: readonly string[], condition: number): O
     flagsUndefined: flags.undefined,
     flagsKept: traits.has('keep') || traits.has('repz'),
     opsizeRule: opsizeRuleOf(operands, traits),
-    modes: traits.has('only64') ? 'only64' : traits.has('not64') ? 'not64' : 'all',
+    modes:
+      traits.has('only64') || isWideVex(bytes, operands, traits)
+        ? 'only64'
+        : traits.has('not64')
+          ? 'not64'
+          : 'all',
     feature: [...traits].find((trait) => features.has(trait)) as Feature | undefined,
     unit,
     lockable: traits.has('lock'),
@@ -133,8 +145,9 @@ function parseRow(line: string, shared: readonly string[], condition: number): O
     mayFault: unit !== 'integer' || touchesMemory(operands) || mayRefuse(traits),
     cpl0: traits.has('cpl0'),
     protectedOnly: traits.has('protected'),
-    aligned:
-      !traits.has('unaligned') && operands.some((o) => operandShapes[o.type].memorySize === 16),
+    aligned: bytes.vex
+      ? traits.has('aligned')
+      : !traits.has('unaligned') && operands.some((o) => operandShapes[o.type].memorySize === 16),
   } as const;
   validate(row, line);
   return row;
@@ -142,17 +155,24 @@ function parseRow(line: string, shared: readonly string[], condition: number): O
 
 type Bytes = Omit<Encoding, 'forms' | 'notWithRexB'>;
 
+/** VEX.W is 1 for 64-bit operands, some implicit: these rows exist in 64-bit code only. */
+const isWideVex = ({ vex }: Bytes, operands: readonly Operand[], traits: ReadonlySet<string>) =>
+  vex?.w === 1 &&
+  (traits.has('v') || operands.some(({ type }) => operandShapes[type].file === 'gpr'));
+
 function parseEncoding(text: string, condition: number, line: string): Bytes {
   const tokens = words(text);
-  let prefix: PrefixRule = 'any';
+  const vexToken = tokens[0].startsWith('VEX.') ? parseVex(tokens.shift()!) : undefined;
+  assert((vexToken !== undefined) === text.startsWith('VEX.'), `not VEX's notation: ${line}`);
+  let prefix: PrefixRule = vexToken?.prefix ?? 'any';
   let onlyOpsize: 0 | 2 | 4 | 8 = 0;
-  while (prefixRules.has(tokens[0]) || tokens[0] in demandedOpsize) {
+  while (!vexToken && (prefixRules.has(tokens[0]) || tokens[0] in demandedOpsize)) {
     const token = tokens.shift()!;
     if (token in demandedOpsize) onlyOpsize = demandedOpsize[token];
     else prefix = token as PrefixRule;
   }
-  let map: 0 | 1 | 2 | 3 = 0;
-  const escaped = /^0F (38 |3A )?/.exec(tokens.join(' '));
+  let map: 0 | 1 | 2 | 3 = vexToken?.map ?? 0;
+  const escaped = vexToken ? null : /^0F (38 |3A )?/.exec(tokens.join(' '));
   if (escaped !== null) {
     map = escaped[1] === undefined ? 1 : escaped[1] === '38 ' ? 2 : 3;
     tokens.splice(0, map === 1 ? 1 : 2);
@@ -175,14 +195,22 @@ function parseEncoding(text: string, condition: number, line: string): Bytes {
     const extension = tokens.shift()!.slice(1);
     if (extension !== 'r') digit = Number.parseInt(extension, 10);
   }
+  const is4 = tokens.indexOf('/is4');
+  if (is4 >= 0) tokens[is4] = 'ib';
   for (const token of tokens) assert(immediateCodes.has(token), `unknown ${token}: ${line}`);
   const immediates = tokens as ImmediateCode[];
   const plusR = plus === 'r';
-  return { text, prefix, onlyOpsize, map, opcode, plusR, modrm, digit, exactRm, immediates };
+  const vex = vexToken?.vex;
+  return { text, prefix, onlyOpsize, map, vex, opcode, plusR, modrm, digit, exactRm, immediates };
 }
 
 /** Reads the operands and finds each its place in the bytes. */
-function placeOperands(texts: readonly string[], bytes: Bytes, line: string): Operand[] {
+function placeOperands(
+  texts: readonly string[],
+  bytes: Bytes,
+  isRmFirst: boolean,
+  line: string,
+): Operand[] {
   const drafts = texts.map((text) => {
     const [access, type] = text.split(':') as [Access, OperandType];
     assert(type in operandShapes, `unknown operand type ${type}: ${line}`);
@@ -194,15 +222,23 @@ function placeOperands(texts: readonly string[], bytes: Bytes, line: string): Op
   // is not a control or debug register (SDM vol. 2, operand encoding RM).
   const inRm =
     variable.find(({ type }) => operandShapes[type].memorySize !== undefined) ??
+    (isRmFirst ? variable[0] : undefined) ??
     variable.findLast(({ type }) => type !== 'creg' && type !== 'dreg');
+  // Of the others of a VEX row, ModRM.reg is the first, unless ModRM.rm is the destination; with an
+  // opcode extension there it is VEX.vvvv. (SDM vol. 2, operand encodings RVM, RMV, MVR, VM, RVMR.)
+  const others = variable.filter((draft) => draft !== inRm);
+  const isReversed = others.length === 2 && variable[0] === inRm;
+  const places: Place[] = isReversed ? ['vvvv', 'reg'] : ['reg', 'vvvv', 'is4'];
+  if (bytes.digit >= 0) places.shift();
   let immediates = 0;
-  const place = (draft: { type: OperandType }): Place => {
+  const place = (draft: (typeof drafts)[number]): Place => {
     const { immediate } = operandShapes[draft.type];
     if (immediate === 'mo') return 'moffs';
     if (immediate !== undefined) return immediates++ === 0 ? 'imm' : 'imm2';
     if (!isModrmOperand(draft.type)) return 'fixed';
     if (bytes.plusR) return 'opcode';
-    return draft === inRm ? 'rm' : 'reg';
+    if (draft === inRm) return 'rm';
+    return bytes.vex ? places[others.indexOf(draft)] : 'reg';
   };
   return drafts.map((draft) => ({ ...draft, place: place(draft) }));
 }
@@ -237,9 +273,12 @@ function parseFlags(text: string, condition: number, line: string) {
   return flags;
 }
 
-function unitOf(operands: readonly Operand[], traits: ReadonlySet<string>): Unit {
+function unitOf(operands: readonly Operand[], traits: ReadonlySet<string>, isVex: boolean): Unit {
   const uses = (file: string) => operands.some(({ type }) => operandShapes[type].file === file);
   if (traits.has('x87')) return 'x87';
+  if (traits.has('avx') && operands.length === 0) return 'avx';
+  if (isVex && (uses('xmm') || uses('ymm') || operands.some(({ type }) => type === 'm32')))
+    return 'avx';
   const sse = uses('xmm') || (traits.has('sse') && operands.some(({ type }) => type === 'm32'));
   const mmx = uses('mm') || (traits.has('mmx') && operands.length === 0);
   return sse && mmx ? 'sse+mmx' : sse ? 'sse' : mmx ? 'mmx' : 'integer';
@@ -275,11 +314,13 @@ function validate(row: Omit<Row, 'id'>, line: string): void {
   const codes = operands
     .map(({ type }) => operandShapes[type].immediate)
     .filter((c) => c !== undefined);
+  if (count('is4') > 0) codes.push('ib');
   assert(codes.join() === encoding.immediates.join(), `operands and immediates disagree: ${line}`);
   const slashR = encoding.modrm && encoding.digit < 0;
   assert(count('reg') <= (slashR ? 1 : 0), `operands and ModRM.reg disagree: ${line}`);
   assert(count('rm') <= (encoding.modrm ? 1 : 0), `operands and ModRM.rm disagree: ${line}`);
   assert(!slashR || count('rm') === 1, `/r without a ModRM.rm operand: ${line}`);
+  assert(count('vvvv') + count('is4') === 0 || encoding.vex !== undefined, `not VEX: ${line}`);
   assert(count('opcode') === (encoding.plusR ? 1 : 0), `operands and +r disagree: ${line}`);
   assert(encoding.opcode >= 0 && encoding.opcode <= 0xff, `bad opcode: ${line}`);
   assert(!row.lockable || operands[0].access.includes('w'), `LOCK without a destination: ${line}`);

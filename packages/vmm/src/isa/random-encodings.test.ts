@@ -38,6 +38,8 @@ test('encodingsOf() puts memory where it is told', () => {
     disps: [0x40],
   })) {
     if (row.encoding.forms !== 'both' && row.encoding.forms !== 'memory') continue;
+    // Gathers must have an index, a vector register.
+    if (row.mnemonic.includes('gather')) continue;
     expect({ mod: mod === 3, base, index, disp }, row.name).toEqual({
       mod: false,
       base: 6,

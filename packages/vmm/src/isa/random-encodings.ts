@@ -86,21 +86,39 @@ function randomFields(
   form: RowForm,
   limits: EncodingLimits,
 ): EncodingFields {
-  const addrSize = limits.addrSize ?? mode;
+  const isVsib = row.operands.some(({ type }) => operandShapes[type].index !== undefined);
+  const wanted = limits.addrSize ?? mode;
+  // 16-bit addresses have no SIB byte.
+  const addrSize = isVsib && wanted === 2 ? 4 : wanted;
   const find = (place: string) => row.operands.find((operand) => operand.place === place);
   const inRm = find('rm') ?? find('opcode');
   const memory = form.form === 'memory';
   const reg = randomRegister(find('reg'), random, mode, limits);
-  const rm = memory
+  let vvvv = randomRegister(find('vvvv'), random, mode, limits);
+  let rm = memory
     ? randomMemory(random, mode, addrSize, limits)
     : randomRegister(inRm, random, mode, limits);
-  const immLo = limits.immediate ?? randomValue(random);
+  if (isVsib) {
+    const vectors = limits.vectors ?? upTo(mode === 8 ? 16 : 8);
+    const others = vectors.filter((n) => n !== reg);
+    vvvv = pick(random, others);
+    rm = withVectorIndex(
+      rm as MemoryFields,
+      random,
+      others.filter((n) => n !== vvvv),
+    );
+  }
+  let immLo = limits.immediate ?? randomValue(random);
+  // Outside 64-bit code there are eight registers to name.
+  if (find('is4') !== undefined && mode !== 8) immLo &= 0x7f;
   return {
     mode,
     opsize: form.opsize,
     addrSize,
     reg: allowedRegister(row, reg, random, mode),
     rm,
+    vvvv,
+    ignored: row.encoding.vex ? random() & 15 : 0,
     rex: needsRex(row, [reg, memory ? 0 : (rm as number)], mode, random, limits),
     lock: limits.lock === true && row.lockable && memory,
     rep: row.rep === 'none' ? 0 : (limits.rep ?? 0),
@@ -109,6 +127,15 @@ function randomFields(
     immHi: limits.immediate === undefined ? randomValue(random) : immLo >> 31,
     imm2: random() & 0xffff,
   };
+}
+
+/** A memory operand as gathers have it: the index is one of these vector registers. */
+function withVectorIndex(
+  { base, scale, disp }: MemoryFields,
+  random: Random,
+  vectors: readonly number[],
+): MemoryFields {
+  return { base: base === BASE_RIP ? 0 : base, index: pick(random, vectors), scale, disp };
 }
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
@@ -126,6 +153,7 @@ function randomRegister(
     case 'gpr':
       return pick(random, limits.registers ?? upTo(general).filter((n) => n !== 4));
     case 'xmm':
+    case 'ymm':
       return pick(random, limits.vectors ?? upTo(general));
     case 'mm':
     case 'st':
@@ -153,6 +181,7 @@ function needsRex(
   random: Random,
   limits: EncodingLimits,
 ): boolean {
+  if (row.encoding.vex) return (random() & 3) === 0;
   const byte = row.operands.some(({ type }) => operandShapes[type].registerSize === 1);
   if (mode !== 8 || !byte) return false;
   if (numbers.includes(4) && limits.registers?.includes(4) !== true) return false;

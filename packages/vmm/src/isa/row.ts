@@ -15,7 +15,10 @@ export type OperandType =
   // Memory only. `m`: an address, or an area whose length the instruction defines; `mfar`: offset
   // of operand size, then a 16-bit selector; `mpair`: two values of operand size (BOUND); `mdt`: a
   // 16-bit limit and a base of 4 bytes (8 in 64-bit mode).
-  | 'm' | 'm8' | 'm16' | 'm32' | 'm64' | 'm80' | 'm128' | 'mv' | 'mfar' | 'mpair' | 'mdt'
+  | 'm' | 'm8' | 'm16' | 'm32' | 'm64' | 'm80' | 'm128' | 'm256' | 'mv' | 'mfar' | 'mpair' | 'mdt'
+  // Elements at base + scaled lanes of a vector register (VSIB): indices of 32 or 64 bits, in an
+  // XMM (x) or YMM register (y). The instruction says how many elements of which size.
+  | 'vm32x' | 'vm32y' | 'vm64x' | 'vm64y'
   // Memory at an offset in the instruction; memory at seg:rSI (x) and at ES:rDI (y).
   | 'moffs8' | 'moffsv' | 'x8' | 'xv' | 'y8' | 'yv'
   // Immediates. `imm8s`: sign-extended to the operand size; `imm8`: zero-extended; `immz`: 2 or 4
@@ -28,7 +31,7 @@ export type OperandType =
   // Other register files.
   | 'sreg' | 'creg' | 'dreg' | 'sti'
   | 'mm' | 'mm/m32' | 'mm/m64'
-  | 'xmm' | 'xmm/m16' | 'xmm/m32' | 'xmm/m64' | 'xmm/m128';
+  | 'xmm' | 'xmm/m8' | 'xmm/m16' | 'xmm/m32' | 'xmm/m64' | 'xmm/m128' | 'ymm' | 'ymm/m256';
 
 /** Read, written, both, or (`a`) only its address is used (LEA, INVLPG, prefetches). */
 export type Access = 'r' | 'w' | 'rw' | 'a';
@@ -36,9 +39,12 @@ export type Access = 'r' | 'w' | 'rw' | 'a';
 /**
  * Where the bits of an operand are: ModRM.reg, ModRM.rm (with memory fields when `mod` is not 3),
  * the low three bits of the opcode (delivered in `rm`), `imm`, the second immediate, `disp` as an
- * absolute offset, or nowhere (fixed by the opcode).
+ * absolute offset, VEX.vvvv, bits 7:4 of an immediate byte (`is4`), or nowhere (fixed by the
+ * opcode).
  */
-export type Place = 'reg' | 'rm' | 'opcode' | 'imm' | 'imm2' | 'moffs' | 'fixed';
+// biome-ignore format: one line
+export type Place =
+  | 'reg' | 'rm' | 'opcode' | 'imm' | 'imm2' | 'moffs' | 'vvvv' | 'is4' | 'fixed';
 
 /** One explicit operand, in Intel order (destination first). */
 export interface Operand {
@@ -60,13 +66,23 @@ export type PrefixRule = 'any' | 'NFx' | 'NP' | '66' | 'F3' | 'F2';
  */
 export type ImmediateCode = 'ib' | 'iw' | 'iz' | 'iv' | 'cb' | 'cz' | 'cp' | 'mo';
 
+/** What a row wants of a VEX prefix besides the opcode (SDM vol. 2A, 3.1.1.2). */
+export interface VexRule {
+  /** VEX.L: 0 (128 bits, or LZ), 1 (256 bits), or ignored (LIG). */
+  readonly length: 0 | 1 | 'LIG';
+  /** VEX.W: 0, 1, or ignored (WIG). */
+  readonly w: 0 | 1 | 'WIG';
+}
+
 /** The bytes of a row. */
 export interface Encoding {
   /** The encoding column, as written. */
   readonly text: string;
   readonly prefix: PrefixRule;
-  /** Opcode map: 0 one-byte, 1 0F, 2 0F 38, 3 0F 3A. (4 and up are left for VEX.) */
+  /** Opcode map: 0 one-byte, 1 0F, 2 0F 38, 3 0F 3A. */
   readonly map: 0 | 1 | 2 | 3;
+  /** The row has a VEX prefix, which then implies `prefix` and `map`. */
+  readonly vex: VexRule | undefined;
   /** The opcode byte; with `plusR` the first of eight. */
   readonly opcode: number;
   /** Register number in the low three bits of the opcode. */
@@ -107,15 +123,17 @@ export type OpsizeRule =
   | 'z';
 
 /**
- * Register state the instruction uses, hence its #NM/#UD conditions (CR0.EM, CR0.TS, CR4.OSFXSR).
+ * Register state the instruction uses, hence its #NM/#UD conditions (CR0.EM, CR0.TS, CR4.OSFXSR;
+ * for `avx` CR0.TS, CR4.OSXSAVE and XCR0).
  */
-export type Unit = 'integer' | 'x87' | 'mmx' | 'sse' | 'sse+mmx';
+export type Unit = 'integer' | 'x87' | 'mmx' | 'sse' | 'sse+mmx' | 'avx';
 
 /** The features a row may depend on, named after their CPUID bits. */
 // biome-ignore format: a list, not a column
 export const featureNames = [
   'fpu', 'mmx', 'sse', 'sse2', 'sse3', 'ssse3', 'sse4_1', 'sse4_2', 'aes', 'pclmulqdq', 'sha',
-  'popcnt', 'lzcnt', 'bmi1', 'movbe', 'adx', 'cx8', 'cx16', 'fxsr', 'xsave', 'xsaveopt', 'xsavec',
+  'popcnt', 'lzcnt', 'bmi1', 'bmi2', 'avx', 'avx2', 'fma', 'f16c', 'movbe', 'adx', 'cx8', 'cx16',
+  'fxsr', 'xsave', 'xsaveopt', 'xsavec',
   'xsaves', 'tsc', 'rdtscp', 'msr', 'sep', 'syscall', 'rdrand', 'rdseed', 'fsgsbase', 'smap',
   'invpcid', 'monitor', 'clfsh', 'clflushopt', 'clwb', 'prefetchw', 'vmx', 'svm',
 ] as const;
@@ -165,6 +183,6 @@ export interface Row {
   readonly cpl0: boolean;
   /** #UD in real-address and virtual-8086 mode. */
   readonly protectedOnly: boolean;
-  /** A 128-bit memory operand must be 16-byte aligned, else #GP(0). */
+  /** A vector in memory must be aligned to its size, 16 or 32 bytes, else #GP(0). */
   readonly aligned: boolean;
 }

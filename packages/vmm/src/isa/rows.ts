@@ -3,8 +3,12 @@
 import { parseRows } from './parse-rows.ts';
 import type { Row } from './row.ts';
 import { arithmetic } from './rows/arithmetic.ts';
+import { avxFloat } from './rows/avx-float.ts';
+import { avxInteger } from './rows/avx-integer.ts';
 import { bits } from './rows/bits.ts';
+import { bmi } from './rows/bmi.ts';
 import { control } from './rows/control.ts';
+import { fma } from './rows/fma.ts';
 import { mmx } from './rows/mmx.ts';
 import { move } from './rows/move.ts';
 import { sseFloat } from './rows/sse-float.ts';
@@ -23,4 +27,8 @@ export const rows: readonly Row[] = parseRows([
   mmx,
   sseFloat,
   sseInteger,
+  bmi,
+  avxFloat,
+  avxInteger,
+  fma,
 ]);

@@ -5,6 +5,8 @@ import { cpuid, cpuSignature } from './cpuid.ts';
 const CONTEXT: CpuidContext = {
   vcpuId: 0,
   osxsave: false,
+  model: 'v2',
+  xcr0: 3,
   tscHz: 1_000_000_000,
   limitCpuid: false,
 };

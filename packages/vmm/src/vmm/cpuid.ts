@@ -8,7 +8,14 @@
 // countermeasures. Cache sizes are those of the processor that the model number names: programs
 // tune themselves by them, and get sensible block sizes, although nothing is cached here.
 
-import { XSAVE_BYTES, XSTATE_MASK } from '../cpu/xsave.ts';
+import {
+  XSAVE_AVX_BYTES,
+  XSAVE_AVX_OFFSET,
+  XSAVE_BASE_BYTES,
+  XSAVE_BYTES,
+  XSTATE,
+} from '../cpu/xstate.ts';
+import { type CpuModel, modelXcr0 } from './cpu-model.ts';
 
 /** The four registers that CPUID loads, unsigned. */
 export interface CpuidResult {
@@ -24,15 +31,20 @@ export interface CpuidContext {
   readonly vcpuId: number;
   /** CR4.OSXSAVE. */
   readonly osxsave: boolean;
+  readonly model: CpuModel;
+  /** XCR0, of which leaf 0DH gives the area's size. */
+  readonly xcr0: number;
   /** Ticks of the time-stamp counter in a second. */
   readonly tscHz: number;
   /** IA32_MISC_ENABLE.LIMIT_CPUID_MAXVAL: the highest basic leaf is 2. */
   readonly limitCpuid: boolean;
 }
 
-/** Family 6, model 44, stepping 2: the last x86-64-v2 generation. */
+/**
+ * Family 6, model 44, stepping 2: the last x86-64-v2 generation, whatever the model has besides.
+ */
 export const cpuSignature = 0x000206c2;
-const BRAND = 'vmm(4) soft x86-64-v2 processor';
+const brandOf = (model: CpuModel): string => `vmm(4) soft x86-64-${model} processor`;
 const VENDOR = 'GenuineIntel';
 
 /** CPUID.1:ECX, bit numbers. OSXSAVE is not listed: it follows CR4. */
@@ -50,6 +62,8 @@ export const FEATURES_1_ECX = {
   HYPERVISOR: 31,
 } as const;
 const OSXSAVE = 27;
+/** Those of x86-64-v3 there. */
+const V3_1_ECX = { FMA: 12, MOVBE: 22, AVX: 28, F16C: 29 } as const;
 
 /** CPUID.1:EDX. */
 export const FEATURES_1_EDX = {
@@ -87,6 +101,9 @@ export const FEATURES_7_EBX = {
   CLFLUSHOPT: 23,
 } as const;
 
+/** Those of x86-64-v3 there. */
+const V3_7_EBX = { BMI1: 3, AVX2: 5, BMI2: 8 } as const;
+
 /** CPUID.(7,0):ECX. */
 export const FEATURES_7_ECX = { UMIP: 2 } as const;
 
@@ -105,6 +122,8 @@ export const FEATURES_D_EAX = { XSAVEOPT: 0, XSAVEC: 1, XGETBV_ECX_1: 2 } as con
 
 /** CPUID.80000001H:ECX. */
 export const FEATURES_EXT_ECX = { LAHF_SAHF: 0 } as const;
+/** That of x86-64-v3 there: LZCNT. */
+const V3_EXT_ECX = { ABM: 5 } as const;
 
 /** CPUID.80000001H:EDX. SYSCALL is reported in every mode, as kernels expect to find it. */
 export const FEATURES_EXT_EDX = {
@@ -134,6 +153,10 @@ const CLFLUSH_LINE_BYTES = 64;
 
 const bits = (features: Record<string, number>): number =>
   Object.values(features).reduce((word, bit) => word | (1 << bit), 0) >>> 0;
+
+/** The bits of every model, and with them those of `v3`. */
+const level = (model: CpuModel, base: Record<string, number>, v3: Record<string, number>): number =>
+  bits(model === 'v3' ? { ...base, ...v3 } : base);
 
 const result = (eax: number, ebx: number, ecx: number, edx: number): CpuidResult => ({
   eax: eax >>> 0,
@@ -174,14 +197,27 @@ function cacheParameters(subleaf: number): CpuidResult {
 
 function versionAndFeatures(context: CpuidContext): CpuidResult {
   const ebx = (context.vcpuId << 24) | ((CLFLUSH_LINE_BYTES / 8) << 8);
-  const ecx = bits(FEATURES_1_ECX) | (context.osxsave ? 1 << OSXSAVE : 0);
+  const features = level(context.model, FEATURES_1_ECX, V3_1_ECX);
+  const ecx = features | (context.osxsave ? 1 << OSXSAVE : 0);
   return result(cpuSignature, ebx, ecx, bits(FEATURES_1_EDX));
 }
 
-/** XSAVE's components: x87 and SSE, which need no place beyond the legacy region and header. */
-function xsaveLeaf(subleaf: number): CpuidResult {
-  if (subleaf === 0) return result(XSTATE_MASK, XSAVE_BYTES, XSAVE_BYTES, 0);
-  return subleaf === 1 ? result(bits(FEATURES_D_EAX), XSAVE_BYTES, 0, 0) : NOTHING;
+/** XSAVE's components: x87 and SSE, which need no place of their own, and AVX, which has one. */
+function xsaveLeaf(subleaf: number, { model, xcr0 }: CpuidContext): CpuidResult {
+  const components = modelXcr0(model);
+  const bytesOf = (bitmap: number): number =>
+    (bitmap & XSTATE.avx) === 0 ? XSAVE_BASE_BYTES : XSAVE_BYTES;
+  switch (subleaf) {
+    case 0:
+      return result(components, bytesOf(xcr0), bytesOf(components), 0);
+    case 1:
+      return result(bits(FEATURES_D_EAX), bytesOf(xcr0), 0, 0);
+    case 2:
+      if ((components & XSTATE.avx) === 0) return NOTHING;
+      return result(XSAVE_AVX_BYTES, XSAVE_AVX_OFFSET, 0, 0);
+    default:
+      return NOTHING;
+  }
 }
 
 function basicLeaf(leaf: number, subleaf: number, context: CpuidContext): CpuidResult {
@@ -200,9 +236,14 @@ function basicLeaf(leaf: number, subleaf: number, context: CpuidContext): CpuidR
     case 0x07:
       if (subleaf === 2) return result(0, 0, 0, bits(FEATURES_7_2_EDX));
       if (subleaf !== 0) return NOTHING;
-      return result(2, bits(FEATURES_7_EBX), bits(FEATURES_7_ECX), bits(FEATURES_7_EDX));
+      return result(
+        2,
+        level(context.model, FEATURES_7_EBX, V3_7_EBX),
+        bits(FEATURES_7_ECX),
+        bits(FEATURES_7_EDX),
+      );
     case 0x0d:
-      return xsaveLeaf(subleaf);
+      return xsaveLeaf(subleaf, context);
     case 0x15:
       // The counter runs at 100 times a crystal's rate, as vmm(4) has it.
       return result(1, 100, Math.floor(context.tscHz / 100), 0);
@@ -230,17 +271,17 @@ function hypervisorLeaf(leaf: number): CpuidResult {
   }
 }
 
-function extendedLeaf(leaf: number): CpuidResult {
+function extendedLeaf(leaf: number, { model }: CpuidContext): CpuidResult {
   switch (leaf) {
     case 0x80000000:
       return result(EXTENDED_LEAF_MAX, 0, 0, 0);
     case 0x80000001:
-      return result(0, 0, bits(FEATURES_EXT_ECX), bits(FEATURES_EXT_EDX));
+      return result(0, 0, level(model, FEATURES_EXT_ECX, V3_EXT_ECX), bits(FEATURES_EXT_EDX));
     case 0x80000002:
     case 0x80000003:
     case 0x80000004: {
       const at = 16 * (leaf - 0x80000002);
-      const part = BRAND.slice(at, at + 16);
+      const part = brandOf(model).slice(at, at + 16);
       return result(word(part, 0), word(part, 4), word(part, 8), word(part, 12));
     }
     case 0x80000006:
@@ -263,7 +304,7 @@ export function cpuid(leaf: number, subleaf: number, context: CpuidContext): Cpu
   const leafMax = context.limitCpuid ? 2 : BASIC_LEAF_MAX;
   if (leaf <= leafMax) return basicLeaf(leaf, subleaf, context);
   if (leaf >= HYPERVISOR_LEAF && leaf < HYPERVISOR_LEAF_END) return hypervisorLeaf(leaf);
-  if (leaf >= 0x80000000 && leaf <= EXTENDED_LEAF_MAX) return extendedLeaf(leaf);
+  if (leaf >= 0x80000000 && leaf <= EXTENDED_LEAF_MAX) return extendedLeaf(leaf, context);
   return basicLeaf(leafMax, subleaf, context);
 }
 

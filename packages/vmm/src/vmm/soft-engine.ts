@@ -33,7 +33,7 @@ import {
 } from '../cpu/state.ts';
 import { Decoder } from '../isa/decoder.ts';
 import { IF } from '../isa/flags.ts';
-import type { Feature } from '../isa/row.ts';
+import { CPU_MODEL_DEFAULT, type CpuModel, modelFeatures, modelXcr0 } from './cpu-model.ts';
 import { cpuid } from './cpuid.ts';
 import {
   type Engine,
@@ -86,6 +86,8 @@ export interface SoftEngineOptions {
   readonly codeBytes?: number;
   /** When guest code is compiled to WebAssembly; `off` unless given. */
   readonly jit?: JitMode;
+  /** Which processor guests are shown; {@link CPU_MODEL_DEFAULT} unless given. */
+  readonly model?: CpuModel;
   /**
    * Compiles in another thread; without it the vCPU's own thread does. See {@link regionFactory}.
    */
@@ -120,16 +122,18 @@ export interface SoftStatistics {
 /** An engine that needs nothing of its host but WebAssembly. */
 export class SoftEngine implements Engine {
   readonly name = 'soft';
+  readonly model: CpuModel;
   private readonly options: SoftEngineOptions;
   private processor: ProcessorModule | undefined;
 
   constructor(options: SoftEngineOptions) {
     this.options = options;
+    this.model = options.model ?? CPU_MODEL_DEFAULT;
   }
 
   /** The processor's code, built when the first vCPU needs it. */
   get module(): ProcessorModule {
-    this.processor ??= new ProcessorModule(SOFT_FEATURES, this.options.image);
+    this.processor ??= new ProcessorModule(modelFeatures(this.model), this.options.image);
     return this.processor;
   }
 
@@ -143,41 +147,12 @@ export class SoftEngine implements Engine {
   }
 }
 
-/** Instruction sets beyond the base that the soft processor has. */
-export const SOFT_FEATURES: readonly Feature[] = [
-  'fpu',
-  'mmx',
-  'sse',
-  'sse2',
-  'sse3',
-  'ssse3',
-  'sse4_1',
-  'sse4_2',
-  'aes',
-  'pclmulqdq',
-  'popcnt',
-  'cx8',
-  'cx16',
-  'fxsr',
-  'xsave',
-  'xsaveopt',
-  'xsavec',
-  'tsc',
-  'rdtscp',
-  'msr',
-  'sep',
-  'syscall',
-  'rdrand',
-  'rdseed',
-  'fsgsbase',
-  'smap',
-  'clfsh',
-  'clflushopt',
-];
-
 /** What the thread behind a {@link RegionService} compiles with. */
-export const regionFactory = (memory: WebAssembly.Memory): RegionFactory =>
-  new RegionFactory(new ProcessorFunctions(), new Decoder(SOFT_FEATURES), memory);
+export const regionFactory = (
+  memory: WebAssembly.Memory,
+  model: CpuModel = CPU_MODEL_DEFAULT,
+): RegionFactory =>
+  new RegionFactory(new ProcessorFunctions(), new Decoder(modelFeatures(model)), memory);
 
 /** A vCPU on the software processor. */
 export class SoftVcpu implements EngineVcpu {
@@ -342,7 +317,8 @@ export class SoftVcpu implements EngineVcpu {
       cpuid: (leaf, subleaf) => {
         const osxsave = (this.words[S.cr4 >>> 2] & CR4_OSXSAVE) !== 0;
         const limitCpuid = (this.words[S.miscEnable >>> 2] & (1 << 22)) !== 0;
-        const context = { vcpuId: this.vm.vcpuId, osxsave, tscHz: TSC_HZ, limitCpuid };
+        const known = { vcpuId: this.vm.vcpuId, tscHz: TSC_HZ, model: this.engine.model };
+        const context = { ...known, osxsave, limitCpuid, xcr0: this.words[S.xcr0 >>> 2] };
         const { eax, ebx, ecx, edx } = cpuid(leaf, subleaf, context);
         return [eax, ebx, ecx, edx];
       },
@@ -581,6 +557,7 @@ export class SoftVcpu implements EngineVcpu {
   reset(state: VcpuRegState): boolean {
     this.prepare();
     resetState(this.view, this.base, this.words);
+    this.view.setUint32(this.base + S.xcr0Mask, modelXcr0(this.engine.model), true);
     this.expectNobody();
     this.pending = undefined;
     this.pvclockGpa = 0n;

@@ -17,7 +17,7 @@ import { ProcessorFunctions } from '../../src/cpu/processor-functions.ts';
 import { createInstruction, Decoder } from '../../src/isa/decoder.ts';
 import { disassemble } from '../../src/isa/disassembler.ts';
 import { DecodeStatus } from '../../src/isa/instruction.ts';
-import { SOFT_FEATURES } from '../../src/vmm/soft-engine.ts';
+import { SOFT_FEATURES } from '../../src/vmm/cpu-model.ts';
 import type { Fn } from '../../src/wasm/expr.ts';
 import { ModuleBuilder } from '../../src/wasm/module.ts';
 import { format } from './wat.ts';

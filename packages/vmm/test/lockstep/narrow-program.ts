@@ -11,7 +11,7 @@ import { DecodeStatus, type Instruction } from '../../src/isa/instruction.ts';
 import { type EncodingLimits, encodingsOf, formsOf } from '../../src/isa/random-encodings.ts';
 import type { Row } from '../../src/isa/row.ts';
 import { rows } from '../../src/isa/rows.ts';
-import { SOFT_FEATURES } from '../../src/vmm/soft-engine.ts';
+import { modelFeatures } from '../../src/vmm/cpu-model.ts';
 import { Random } from '../silicon/random.ts';
 import * as at from './narrow-layout.ts';
 import type { ProgramOptions } from './program.ts';
@@ -41,7 +41,9 @@ const BY_HAND = new Set(
 );
 const UNWANTED = /^(fnsave|frstor|fnstenv|fldenv|fxsave|fxrstor|maskmov.*)$/;
 const RARE = /^(i?div|ldmxcsr)$/;
-const has = ({ feature }: Row): boolean => feature === undefined || SOFT_FEATURES.includes(feature);
+/** Without AVX, which these guests do not switch on. */
+const FEATURES = modelFeatures('v2');
+const has = ({ feature }: Row): boolean => feature === undefined || FEATURES.includes(feature);
 const writesEbx = (row: Row): boolean =>
   row.operands.some(({ type }) => /^e?bx$/.test(type)) || row.mnemonic === 'cpuid';
 
@@ -66,7 +68,7 @@ const OTHERS = material.filter((row) =>
   ),
 );
 
-const decoder = new Decoder(SOFT_FEATURES);
+const decoder = new Decoder(FEATURES);
 
 /** Decodes the instruction at `offset`; undefined when it is none. */
 export function decodeNarrow(

@@ -11,7 +11,7 @@ import { BASE_RIP, DecodeStatus, type Instruction } from '../../src/isa/instruct
 import { type EncodingLimits, encodingsOf, formsOf } from '../../src/isa/random-encodings.ts';
 import type { Row } from '../../src/isa/row.ts';
 import { rows } from '../../src/isa/rows.ts';
-import { SOFT_FEATURES } from '../../src/vmm/soft-engine.ts';
+import { SOFT_FEATURES } from '../../src/vmm/cpu-model.ts';
 import { Random } from '../silicon/random.ts';
 import { CodeWriter, EXIT } from './code-writer.ts';
 import { type ExtraHost, extra, extraLeave, extraReturn } from './extras.ts';

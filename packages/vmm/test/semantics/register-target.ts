@@ -166,6 +166,7 @@ export class RegisterTarget implements SiliconTarget {
       cs: 0x33,
       cr2: 0n,
       fx: this.readFx(vector),
+      ymm: vector.ymm,
       changes: [],
     };
   }

@@ -1,5 +1,6 @@
 // Where an instruction's memory operand is: SDM vol. 1, 3.7.5, with the segments of layout.ts.
 
+import { hasVectorIndex } from '../../src/cpu/operand-size.ts';
 import { BASE_RIP, type Instruction } from '../../src/isa/instruction.ts';
 import type { Selectors, VectorMode } from './format.ts';
 import { CODE_REGION, SEGMENT_BASE, Selector } from './layout.ts';
@@ -23,13 +24,13 @@ export function segmentBase(state: AddressState, segment: number): bigint {
   return selector === Selector.flat || selector === Selector.null ? 0n : BigInt(SEGMENT_BASE);
 }
 
-/** The offset of the ModRM operand in its segment. */
+/** The offset of the ModRM operand in its segment; of gathers, where an index of 0 leads. */
 function operandOffset(state: AddressState, instruction: Instruction): bigint {
   const { base, index, scale, disp, addrSize, length } = instruction;
   let sum = BigInt(disp);
   if (base === BASE_RIP) sum += state.rip + BigInt(length);
   else if (base >= 0) sum += state.gpr[base];
-  if (index >= 0) sum += state.gpr[index] << BigInt(scale);
+  if (index >= 0 && !hasVectorIndex(instruction.row)) sum += state.gpr[index] << BigInt(scale);
   return BigInt.asUintN(addrSize * 8, sum);
 }
 

@@ -2,6 +2,7 @@
 // layout.ts and their edges, and sets registers (or the displacement) so that the instruction
 // reaches it.
 
+import { hasVectorIndex } from '../../src/cpu/operand-size.ts';
 import { BASE_RIP, type Instruction } from '../../src/isa/instruction.ts';
 import { segmentBase, stackBytes } from './address.ts';
 import type { Draft } from './draft.ts';
@@ -97,7 +98,8 @@ export function setCode(draft: Draft, value: bigint, bytes: number, behind: numb
 
 /** Makes the instruction's ModRM operand lie at `linear`, or as near as its registers allow. */
 export function aimOperand(draft: Draft, linear: bigint): void {
-  const { base, index, scale, disp, addrSize, segment } = draft.instruction;
+  const { row, base, scale, disp, addrSize, segment } = draft.instruction;
+  const index = hasVectorIndex(row) ? -1 : draft.instruction.index;
   const offset = offsetOf(draft, linear, segment, addrSize);
   if (base === BASE_RIP || (base < 0 && index < 0)) {
     const from = base === BASE_RIP ? draft.rip + BigInt(draft.instruction.length) : 0n;

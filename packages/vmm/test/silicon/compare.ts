@@ -109,6 +109,7 @@ export function compareOne(
   compareOutcome(differences, open, silicon, ours);
   compareRegisters(differences, vector, open, silicon, ours);
   compareFx(differences, vector, open, silicon.fx, ours.fx);
+  compareUpperHalves(differences, vector, open, silicon.ymm, ours.ymm);
   if (!open.memory) {
     const ignored = ignoredOffsets(vector, instruction, open, silicon);
     compareMemory(differences, vector, ignored, silicon.changes, ours.changes);
@@ -195,6 +196,22 @@ function compareFx(
     const at = Fx.xmm + index * 16;
     if (open.xmm === 'reciprocal' && closeSingles(left, right, at)) continue;
     differences.expect(`xmm${index}`, wideAt(left, at), wideAt(right, at));
+  }
+}
+
+function compareUpperHalves(
+  differences: Differences,
+  vector: SiliconVector,
+  open: Undefined,
+  silicon: Uint8Array,
+  ours: Uint8Array,
+): void {
+  const left = new DataView(silicon.buffer, silicon.byteOffset);
+  const right = new DataView(ours.buffer, ours.byteOffset);
+  for (let index = 0; index < (vector.mode === 64 ? 16 : 8); index++) {
+    const at = index * 16;
+    if (open.xmm === 'reciprocal' && closeSingles(left, right, at)) continue;
+    differences.expect(`ymm${index} above`, wideAt(left, at), wideAt(right, at));
   }
 }
 

@@ -25,6 +25,7 @@ export class Draft implements AddressState {
   rip: bigint;
   rflags: number;
   fx: Uint8Array = quietFx();
+  readonly ymm: Uint8Array = new Uint8Array(256);
   steps = 1;
   seed: number;
   fsBase = 0n;
@@ -94,9 +95,12 @@ export class Draft implements AddressState {
     const gpr = BigUint64Array.from(this.gpr, (value, index) =>
       long ? value : index < 8 ? BigInt.asUintN(32, value) : 0n,
     );
-    const { code, steps, seed, rip, rflags, fsBase, gsBase, selectors, fx, patches } = this;
+    const { code, steps, seed, rip, rflags, fsBase, gsBase, selectors, fx, ymm, patches } = this;
     const mode = this.form.mode;
-    return { mode, code, steps, seed, rip, rflags, gpr, fsBase, gsBase, selectors, fx, patches };
+    return {
+      ...{ mode, code, steps, seed, rip, rflags, gpr, fsBase, gsBase, selectors },
+      ...{ fx, ymm, patches },
+    };
   }
 
   /** Segments: flat in 64-bit mode; elsewhere based ones too, as 16-bit offsets need them. */

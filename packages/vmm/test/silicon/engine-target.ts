@@ -44,7 +44,7 @@ const GENERAL_PROTECTION = 13;
 // What Linux sets, as far as user mode sees it: SDM vol. 3A, 2.5, and the MSRs of 2.2.1.
 const CR0 = 0x8005_0033n; // PG AM WP NE ET MP PE
 const CR4 = 0x5_0620n; // OSXSAVE FSGSBASE OSXMMEXCPT OSFXSR PAE
-const XCR0 = 3n; // x87 and SSE; vectors ask for no more of the silicon's
+const XCR0 = 7n; // x87, SSE and AVX
 const EFER = 0xd01n; // NXE LMA LME SCE
 
 /** Where guest memory lies in the WebAssembly memory; an engine adds what it needs behind it. */
@@ -182,6 +182,8 @@ export class EngineTarget implements SiliconTarget {
     const { ds, es, fs, gs, ss } = vector.selectors;
     const { code16, code32, code64 } = Selector;
     bytes.set(vector.fx.subarray(0, Fx.end), at + Block.fx);
+    view.setBigUint64(at + Block.xstate, XCR0, true);
+    bytes.set(vector.ymm, at + Block.ymm);
     BLOCK_ORDER.forEach((register, index) => {
       view.setBigUint64(at + Block.gpr + index * 8, vector.gpr[register], true);
     });
@@ -229,6 +231,7 @@ export class EngineTarget implements SiliconTarget {
       cs: Number(wide(Block.cs)),
       cr2: wide(Block.cr2),
       fx: bytes.slice(at + Block.fx, at + Block.fx + 512),
+      ymm: bytes.slice(at + Block.ymm, at + Block.ymm + 256),
       changes: this.readChanges(),
     };
   }

@@ -49,6 +49,8 @@ export interface SiliconVector {
   readonly selectors: Selectors;
   /** FXSAVE64 image, 512 bytes, of which x87, MXCSR and XMM0-15 count. */
   readonly fx: Uint8Array;
+  /** The upper halves of YMM0-15, 256 bytes. */
+  readonly ymm: Uint8Array;
   readonly patches: readonly Piece[];
 }
 
@@ -71,6 +73,7 @@ export interface SiliconResult {
   /** The faulting address; meaningful for a page fault only. */
   readonly cr2: bigint;
   readonly fx: Uint8Array;
+  readonly ymm: Uint8Array;
   /** Runs of bytes of the arena that the instruction changed, in ascending order. */
   readonly changes: readonly Piece[];
 }
@@ -85,14 +88,15 @@ export interface Capabilities {
 
 const VECTOR_MAGIC = 0x564c4953;
 const RESULT_MAGIC = 0x524c4953;
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 const FILE_HEADER_BYTES = 64;
 const REGION_BYTES = 16;
 const RESULT_HEADER_BYTES = 16;
-const VECTOR_BYTES = 728;
-const RESULT_BYTES = 712;
+const VECTOR_BYTES = 984;
+const RESULT_BYTES = 968;
 const CODE_BYTES_MAX = 24;
 const FX_BYTES = 512;
+const YMM_BYTES = 256;
 
 const VECTOR_GPR = 32;
 const VECTOR_BASES = 160;
@@ -100,6 +104,7 @@ const VECTOR_SELECTORS = 176;
 const VECTOR_PATCH_COUNT = 188;
 const VECTOR_CODE = 192;
 const VECTOR_FX = 216;
+const VECTOR_YMM = 728;
 
 const RESULT_GPR = 32;
 const RESULT_BASES = 160;
@@ -107,6 +112,7 @@ const RESULT_SELECTORS = 176;
 const RESULT_CHANGE_COUNT = 188;
 const RESULT_CR2 = 192;
 const RESULT_FX = 200;
+const RESULT_YMM = 712;
 
 const SELECTOR_ORDER = ['ds', 'es', 'fs', 'gs', 'ss'] as const;
 
@@ -158,6 +164,7 @@ function writeVector(view: DataView, bytes: Uint8Array, at: number, vector: Sili
   view.setUint32(at + VECTOR_PATCH_COUNT, vector.patches.length, true);
   bytes.set(vector.code, at + VECTOR_CODE);
   bytes.set(vector.fx, at + VECTOR_FX);
+  bytes.set(vector.ymm, at + VECTOR_YMM);
   let piece = at + VECTOR_BYTES;
   for (const patch of vector.patches) {
     view.setUint32(piece, patch.offset, true);
@@ -216,6 +223,7 @@ function readResult(view: DataView, bytes: Uint8Array, at: number): SiliconResul
     cs: view.getUint16(at + RESULT_SELECTORS + 10, true),
     cr2: view.getBigUint64(at + RESULT_CR2, true),
     fx: bytes.slice(at + RESULT_FX, at + RESULT_FX + FX_BYTES),
+    ymm: bytes.slice(at + RESULT_YMM, at + RESULT_YMM + YMM_BYTES),
     changes: readChanges(view, bytes, at),
   };
 }

@@ -36,6 +36,10 @@ const AREAS: Readonly<Record<string, number>> = {
   fldenv: 28,
 };
 
+/** Around what the base of a gather points to. */
+const GATHER_BYTES = 64;
+const isGather = ({ mnemonic }: Row): boolean => mnemonic.includes('gather');
+
 /** The x87 instructions whose memory format follows the operand size. */
 const ENVIRONMENTS: ReadonlySet<string> = new Set(['fnsave', 'frstor', 'fnstenv', 'fldenv']);
 
@@ -69,6 +73,7 @@ function complete(draft: Draft): boolean {
   const { form, random } = draft;
   const style = chooseStyle(form.row, random);
   draft.fx = fxValue(random, style, form.row.unit.endsWith('mmx') && random.percent(80));
+  draft.ymm.set(styledBytes(random, style, draft.ymm.length));
   placeCode(draft);
   chooseImmediate(draft);
   aimStack(draft, chooseStack(draft));
@@ -155,9 +160,10 @@ const chooseSegment = (random: Random): number =>
 /** What the operands of `row` are, by its mnemonic, as a rule. */
 function chooseStyle(row: Row, random: Random): ValueStyle {
   if (random.percent(15)) return random.pick(['integer', 'single', 'double']);
-  if (row.operands.some(({ type }) => operandShapes[type].file === 'xmm')) {
-    if (/(^cvtt?(ps|ss))|((?<!^p.*)(ps|ss)$)/.test(row.mnemonic)) return 'single';
-    if (/(^cvtt?(pd|sd))|((?<!^p.*)(pd|sd)$)/.test(row.mnemonic)) return 'double';
+  if (row.operands.some(({ type }) => /^[xy]mm$/.test(operandShapes[type].file ?? ''))) {
+    const mnemonic = row.mnemonic.replace(/^v(?!erw?$)/, '');
+    if (/(^cvtt?(ps|ss))|((?<!^p.*)(ps|ss)$)/.test(mnemonic)) return 'single';
+    if (/(^cvtt?(pd|sd))|((?<!^p.*)(pd|sd)$)/.test(mnemonic)) return 'double';
   }
   return 'integer';
 }
@@ -202,8 +208,8 @@ function operandExtent(draft: Draft): { bytes: number; alignment: number } {
   const size = operand === undefined ? 0 : (operandShapes[operand.type].memorySize ?? 0);
   const area = AREAS[row.mnemonic];
   const bytes = area ?? Math.max(1, operandBytes(size, opsize, codeSize));
-  const alignment = area === 576 ? 64 : row.aligned || area === 512 ? 16 : 1;
-  return { bytes, alignment };
+  const alignment = area === 576 ? 64 : row.aligned || area === 512 ? Math.max(16, bytes) : 1;
+  return { bytes: isGather(row) ? GATHER_BYTES : bytes, alignment: area === 512 ? 16 : alignment };
 }
 
 /**

@@ -49,21 +49,25 @@ export const Physical = {
 /** Offsets in the state block; kernel.S has the same. */
 export const Block = {
   fx: 0x000,
+  /** XSTATE_BV of XSAVE's header. */
+  xstate: 0x200,
+  /** The upper halves of the YMM registers. */
+  ymm: 0x240,
   /** RAX RCX RDX RBX RBP RSI RDI R8-R15: encoding order, RSP left out. */
-  gpr: 0x200,
-  vector: 0x278,
-  errorCode: 0x280,
-  rip: 0x288,
-  cs: 0x290,
-  rflags: 0x298,
-  rsp: 0x2a0,
-  ss: 0x2a8,
-  frameEnd: 0x2b0,
+  gpr: 0x380,
+  vector: 0x3f8,
+  errorCode: 0x400,
+  rip: 0x408,
+  cs: 0x410,
+  rflags: 0x418,
+  rsp: 0x420,
+  ss: 0x428,
+  frameEnd: 0x430,
   /** DS ES FS GS, 16 bits each. */
-  selectors: 0x2c0,
-  fsBase: 0x2d0,
-  gsBase: 0x2d8,
-  cr2: 0x2e0,
+  selectors: 0x440,
+  fsBase: 0x450,
+  gsBase: 0x458,
+  cr2: 0x460,
 } as const;
 
 /** Selectors that only the kernel uses; the places are Linux's. */

@@ -9,15 +9,17 @@
  */
 /* Where guest-image.ts has it. */
 .set BLOCK, 0xffff800000028000
-.set BLOCK_FX, 0x000        /* 512 bytes, FXSAVE64 */
-.set BLOCK_GPR, 0x200       /* RAX RCX RDX RBX RBP RSI RDI R8-R15 */
-.set BLOCK_VECTOR, 0x278    /* vector, error code, RIP, CS, RFLAGS, RSP, SS: up to 0x2b0 */
-.set BLOCK_CS, 0x290
-.set BLOCK_RSP, 0x2a0
-.set BLOCK_SELECTORS, 0x2c0 /* DS ES FS GS, 16 bits each */
-.set BLOCK_FS_BASE, 0x2d0
-.set BLOCK_GS_BASE, 0x2d8
-.set BLOCK_CR2, 0x2e0
+.set BLOCK_FX, 0x000        /* 832 bytes, XSAVE64 in the standard format */
+.set BLOCK_GPR, 0x380       /* RAX RCX RDX RBX RBP RSI RDI R8-R15 */
+.set BLOCK_VECTOR, 0x3f8    /* vector, error code, RIP, CS, RFLAGS, RSP, SS: up to 0x430 */
+.set BLOCK_CS, 0x410
+.set BLOCK_RSP, 0x420
+.set BLOCK_SELECTORS, 0x440 /* DS ES FS GS, 16 bits each */
+.set BLOCK_FS_BASE, 0x450
+.set BLOCK_GS_BASE, 0x458
+.set BLOCK_CR2, 0x460
+
+.set COMPONENTS, 7          /* x87, SSE, AVX */
 
 .set ALIASES, 0xffff800100000000 /* 4 GiB in which every 64 KiB are those of the block */
 
@@ -45,7 +47,9 @@ _start:
     .balign STUB_BYTES
 load:
     movabs $BLOCK, %rsp
-    fxrstor64 BLOCK_FX(%rsp)
+    mov $COMPONENTS, %eax
+    xor %edx, %edx
+    xrstor64 BLOCK_FX(%rsp)
     mov BLOCK_SELECTORS(%rsp), %ds
     mov BLOCK_SELECTORS+2(%rsp), %es
     mov BLOCK_SELECTORS+4(%rsp), %fs
@@ -106,7 +110,9 @@ store:
     push %rcx
     push %rax
     lea -BLOCK_GPR(%rsp), %rsp
-    fxsave64 BLOCK_FX(%rsp)
+    mov $COMPONENTS, %eax
+    xor %edx, %edx
+    xsave64 BLOCK_FX(%rsp)
     mov %ds, BLOCK_SELECTORS(%rsp)
     mov %es, BLOCK_SELECTORS+2(%rsp)
     mov %fs, BLOCK_SELECTORS+4(%rsp)

@@ -47,7 +47,7 @@
 
 #define VECTOR_MAGIC 0x564c4953u /* "SILV" */
 #define RESULT_MAGIC 0x524c4953u /* "SILR" */
-#define FORMAT_VERSION 1u
+#define FORMAT_VERSION 2u
 #define REGIONS_MAX 8
 #define RUN_SECONDS_MAX 120
 
@@ -70,11 +70,15 @@
 #define FX_MXCSR_MASK 28u
 #define XSTATE_BV 512u
 #define XSTATE_FP_SSE 3ull
-#define XSTATE_EXTENDED 0xe4ull /* AVX and AVX-512: loaded as their initial, zero state */
+#define XSTATE_AVX 4ull
+#define XSTATE_EXTENDED 0xe4ull /* AVX and AVX-512: the latter is loaded as its initial state */
+#define AVX_OFFSET 576u          /* YMM0-15, their upper halves, in the standard format */
+#define YMM_BYTES 256u
 #define AT_HWCAP2_FSGSBASE 2u
 
 #define CAN_RUN_COMPATIBILITY 1u /* 32- and 16-bit code */
 #define CAN_FSGSBASE 2u
+#define CAN_AVX 4u
 
 struct region {
     uint64_t address;
@@ -105,6 +109,7 @@ struct vector {
     uint32_t patch_count;
     uint8_t code[24];
     uint8_t fx[512]; /* FXSAVE64 image; FX_STATE_BYTES of it are loaded */
+    uint8_t ymm[YMM_BYTES]; /* the upper halves of YMM0-15; ignored where there is no AVX */
 };
 
 struct result_header {
@@ -125,6 +130,7 @@ struct result {
     uint32_t change_count;
     uint64_t cr2; /* meaningful for trap 14 only */
     uint8_t fx[512];
+    uint8_t ymm[YMM_BYTES];
 };
 
 struct piece { /* a patch or a change, followed by its bytes */
@@ -132,8 +138,8 @@ struct piece { /* a patch or a change, followed by its bytes */
 };
 
 _Static_assert(sizeof(struct file_header) == 64, "file header layout");
-_Static_assert(sizeof(struct vector) == 728, "vector layout");
-_Static_assert(sizeof(struct result) == 712, "result layout");
+_Static_assert(sizeof(struct vector) == 984, "vector layout");
+_Static_assert(sizeof(struct result) == 968, "result layout");
 
 static const int greg_of[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
                                 REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
@@ -323,6 +329,10 @@ static void start(const struct vector *vector, ucontext_t *frame) {
     memcpy(fx + FX_MXCSR_MASK, &mxcsr_mask, 4);
     uint64_t *xstate_bv = (uint64_t *)(fx + XSTATE_BV);
     *xstate_bv = (*xstate_bv & ~XSTATE_EXTENDED) | XSTATE_FP_SSE;
+    if (capabilities & CAN_AVX) {
+        *xstate_bv |= XSTATE_AVX;
+        memcpy(fx + AVX_OFFSET, vector->ymm, YMM_BYTES);
+    }
     load_segments(vector);
     current = vector;
     steps_taken = 0;
@@ -350,7 +360,14 @@ static void record(int number, const ucontext_t *frame) {
     result->cs = (uint16_t)gregs[REG_CSGSFS];
     result->cr2 = (uint64_t)gregs[REG_CR2];
     result->change_count = 0;
-    memcpy(result->fx, frame->uc_mcontext.fpregs, FX_STATE_BYTES);
+    const uint8_t *fx = (const uint8_t *)frame->uc_mcontext.fpregs;
+    uint64_t xstate_bv;
+    memcpy(&xstate_bv, fx + XSTATE_BV, 8);
+    memcpy(result->fx, fx, FX_STATE_BYTES);
+    if ((capabilities & CAN_AVX) && (xstate_bv & XSTATE_AVX))
+        memcpy(result->ymm, fx + AVX_OFFSET, YMM_BYTES);
+    else
+        memset(result->ymm, 0, YMM_BYTES);
     result_end = (uint8_t *)(result + 1);
     for (uint32_t r = 0; r < header->region_count; r++)
         if (regions[r].writable) append_changes(result, r);
@@ -475,6 +492,7 @@ static void make_segments(void) {
                                          .read_exec_only = 1,
                                          .seg_32bit = 1});
     if (failed == 0) capabilities |= CAN_RUN_COMPATIBILITY;
+    if (__builtin_cpu_supports("avx")) capabilities |= CAN_AVX;
     if (getauxval(AT_HWCAP2) & AT_HWCAP2_FSGSBASE) capabilities |= CAN_FSGSBASE;
 }
 

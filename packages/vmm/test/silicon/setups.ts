@@ -200,6 +200,30 @@ function maskMove(draft: Draft): void {
   aimRegister(draft, RDI, chooseFree(draft, unit === 'mmx' ? 8 : 16), segment);
 }
 
+/** Sets `bytes` bytes at `offset` of vector register `n`, of whichever half. */
+function setVector(draft: Draft, n: number, offset: number, value: bigint, bytes: number): void {
+  const isLow = offset < 16;
+  const target = isLow ? draft.fx : draft.ymm;
+  const at = n * 16 + (isLow ? Fx.xmm + offset : offset - 16);
+  for (let i = 0; i < bytes; i++) target[at + i] = Number((value >> BigInt(8 * i)) & 0xffn);
+}
+
+/** Indices that stay near the base as a rule, and masks of which half is set. */
+function gather(draft: Draft): void {
+  const { random, instruction } = draft;
+  const bytes = /gatherq/.test(instruction.row.mnemonic) ? 8 : 4;
+  const isFar = random.percent(15);
+  for (let at = 0; at < 32; at += bytes) {
+    const index = random.between(isFar ? -600 : -4, isFar ? 600 : 12);
+    setVector(draft, instruction.index, at, BigInt(index), bytes);
+  }
+  const all = random.percent(20);
+  for (let at = 3; at < 32; at += 4) {
+    const sign = all || random.percent(50) ? 0x80 : 0;
+    setVector(draft, instruction.vvvv, at, BigInt(sign | random.below(128)), 1);
+  }
+}
+
 function count(draft: Draft): void {
   const { random } = draft;
   setLow(draft, RCX, BigInt(random.pick([0, 1, 2])), draft.instruction.addrSize);
@@ -445,6 +469,15 @@ const setups: Readonly<Record<string, (draft: Draft) => void>> = {
   xlat: translate,
   maskmovq: maskMove,
   maskmovdqu: maskMove,
+  vmaskmovdqu: maskMove,
+  vpgatherdd: gather,
+  vpgatherdq: gather,
+  vpgatherqd: gather,
+  vpgatherqq: gather,
+  vgatherdps: gather,
+  vgatherdpd: gather,
+  vgatherqps: gather,
+  vgatherqpd: gather,
   loop: count,
   loope: count,
   loopne: count,
@@ -454,7 +487,12 @@ const setups: Readonly<Record<string, (draft: Draft) => void>> = {
   pcmpestrm: stringLengths,
   pcmpistri: stringData,
   pcmpistrm: stringData,
+  vpcmpestri: stringLengths,
+  vpcmpestrm: stringLengths,
+  vpcmpistri: stringData,
+  vpcmpistrm: stringData,
   ldmxcsr: loadMxcsr,
+  vldmxcsr: loadMxcsr,
   fldcw: loadControl,
   fxrstor: restoreFx,
   xsave: chooseComponents,

@@ -81,11 +81,13 @@ const MANY_STORES = set('pusha enter fnsave fnstenv fxsave call');
  * CMPS may look at either of its operands first.
  */
 const MANY_ACCESSES = set('fxsave fxrstor fnsave frstor fnstenv fldenv cmps');
+/** Of several elements that fault, any may be the one that is told of. */
+const MASKED_VECTORS = /^vp?maskmov[pdq]/;
 /** The same, but the generator keeps all of them in one page. */
 const FAR_RETURNS = set('retf iret');
 
 /** "May still be signaled" of a masked-out byte, in words of their section, is all there is said. */
-const MASKED_STORES = set('maskmovq maskmovdqu');
+const MASKED_STORES = set('maskmovq maskmovdqu vmaskmovdqu');
 
 const ROTATES = set('rol ror rcl rcr');
 const SHIFTS = set('shl shr sar');
@@ -212,6 +214,16 @@ function isEmptyAlias(vector: SiliconVector, instruction: Instruction): boolean 
   return instruction.mod === 3 && ((vector.fx[Fx.ftw] >> ((status >> 11) & 7)) & 1) === 0;
 }
 
+/**
+ * A gather that some elements have come of may be interrupted by the trap flag before a later one
+ * faults (vol. 2C, VGATHERDPS); the trap is then the vector's end.
+ */
+const isHalfGathered = (
+  vector: SiliconVector,
+  { row }: Instruction,
+  { trap, rip }: SiliconResult,
+): boolean => row.mnemonic.includes('gather') && trap === 1 && rip === vector.rip;
+
 /** What of `result`, the silicon's, of running `vector` is undefined. */
 export function undefinedOf(
   vector: SiliconVector,
@@ -229,16 +241,25 @@ export function undefinedOf(
     gpr: undefinedRegisters(vector, instruction, result),
     fsw: row.unit === 'x87' && done ? undefinedStatus(mnemonic, result) : 0,
     ulps: TRANSCENDENTAL.has(mnemonic) ? 1 : 0,
-    xmm: /^r(sqrt|cp)[ps]s$/.test(mnemonic) ? 'reciprocal' : 'none',
+    xmm: /^v?r(sqrt|cp)[ps]s$/.test(mnemonic) ? 'reciprocal' : 'none',
     bytes: undefinedBytes(vector, instruction),
     stackBytes: undefinedStackBytes(instruction),
     memory: !done && MANY_STORES.has(mnemonic),
     x87: !done && row.unit === 'mmx' && instruction.mod !== 3 && row.operands[0]?.access === 'w',
     // A null selector clears the base of FS or GS on some processors and leaves it on others.
     bases: nullLoaded || result.cs !== Selector.code64,
-    cr2: MANY_ACCESSES.has(mnemonic) ? 'any' : FAR_RETURNS.has(mnemonic) ? 'page' : 'exact',
+    cr2: MASKED_VECTORS.test(mnemonic)
+      ? 'page'
+      : MANY_ACCESSES.has(mnemonic)
+        ? 'any'
+        : FAR_RETURNS.has(mnemonic)
+          ? 'page'
+          : 'exact',
     // Faults of one instruction's execution have no order among them (vol. 3A, table 6-2).
     stackOrAlignment: row.aligned && instruction.segment === SS,
-    everything: (!done && MASKED_STORES.has(mnemonic)) || isEmptyAlias(vector, instruction),
+    everything:
+      (!done && MASKED_STORES.has(mnemonic)) ||
+      isEmptyAlias(vector, instruction) ||
+      isHalfGathered(vector, instruction, result),
   };
 }

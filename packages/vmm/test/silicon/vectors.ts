@@ -62,6 +62,7 @@ export function makeVector(
     gsBase: 0n,
     selectors: { ds: flat, es: flat, fs: Selector.null, gs: Selector.null, ss: flat },
     fx: quietFx(),
+    ymm: new Uint8Array(256),
     patches: [],
     ...state,
   };

@@ -8,7 +8,8 @@ import type { RegionInstruction } from './region.ts';
 
 const INTEGER = new Set(
   `add or adc sbb and sub xor cmp inc dec neg not test mul imul div idiv cmpxchg xadd cmpxchg8b
-  rol ror rcl rcr shl shr sar shld shrd bt bts btr btc bsf bsr bswap mov movsx movsxd movzx movnti
+  rol ror rcl rcr shl shr sar shld shrd bt bts btr btc bsf bsr bswap tzcnt lzcnt movbe
+  andn bextr blsi blsmsk blsr bzhi mulx pdep pext rorx sarx shlx shrx mov movsx movsxd movzx movnti
   xchg lea cmovcc setcc cbw cwd popcnt crc32 nop pause clc stc cmc cld std endbr64 endbr32
   push pop leave jcc jmp call ret loop loope loopne jrcxz movs stos lods scas cmps
   lfence sfence mfence prefetcht0 prefetcht1 prefetcht2 prefetchnta prefetchw xlat`
@@ -21,7 +22,8 @@ const isSystemOperand = (type: string): boolean =>
   /^(sreg|creg|dreg|far|mfar|[escdfg]s)$/.test(type);
 
 /** What works on vector registers in the state, or loads MXCSR, which a local is derived from. */
-const ON_VECTOR_STATE = /^(ldmxcsr|fxsave|fxrstor|xsave|xrstor|pcmp.str|insertps|maskmov)/;
+const ON_VECTOR_STATE =
+  /^v?(ldmxcsr|fxsave|fxrstor|xsave|xrstor|pcmp.str|insertps|maskmov(dqu|q$)|p?gather|zeroall)/;
 
 function reachesLocals(row: Row): boolean {
   if (row.cpl0 || row.protectedOnly) return false;

@@ -21,7 +21,7 @@ import type { Flow } from '../flow.ts';
 import { InterpreterContext } from '../interpreter-context.ts';
 import { LazyFlags } from '../lazy-flags.ts';
 import { TLB, tlbEntry } from '../mmu.ts';
-import { registerNaming } from '../operand-size.ts';
+import { registerNaming, registerOf } from '../operand-size.ts';
 import type { Runtime } from '../runtime.ts';
 import { roundsAsHost } from '../sse-exceptions.ts';
 import { EXIT, RAX, RCX, RDI, RSI, S, SLOT } from '../state.ts';
@@ -103,7 +103,7 @@ export class JitContext extends InterpreterContext {
     const { type, place } = this.row.operands[i];
     const { instruction } = this.at;
     if (place === 'fixed') return { n: operandShapes[type].fixed ?? 0, shift: 0 };
-    const n = place === 'reg' ? instruction.reg : instruction.rm;
+    const n = registerOf(this.row.operands[i], instruction);
     const isHigh = this.sizeOf(i) === 1 && !instruction.rexPresent && n >= 4 && n < 8;
     return isHigh ? { n: n - 4, shift: 8 } : { n, shift: 0 };
   }
@@ -188,13 +188,16 @@ export class JitContext extends InterpreterContext {
   }
 
   private vectorNumber(i: number): number {
-    const { place } = this.row.operands[i];
-    return place === 'reg' ? this.at.instruction.reg : this.at.instruction.rm;
+    return registerOf(this.row.operands[i], this.at.instruction);
   }
 
   override xmmAddress(i: number): I32 {
     const n = this.row.operands[i].type === 'xmm0' ? 0 : this.vectorNumber(i);
     return new XmmPlace(this.locals, n, (written) => this.noteWritten(vectorBit(written)));
+  }
+
+  override ymmAddress(i: number): I32 {
+    return i32.add(this.cpu, c32(S.ymmHigh + 16 * this.vectorNumber(i)));
   }
 
   override mmAddress(i: number): I32 {

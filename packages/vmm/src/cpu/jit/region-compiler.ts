@@ -60,7 +60,7 @@ interface Path {
 }
 
 /** Floating-point units, as bits: what an instruction may trap on before it does anything. */
-const UNITS: Readonly<Record<string, number>> = { x87: 1, mmx: 2, sse: 4, 'sse+mmx': 6 };
+const UNITS: Readonly<Record<string, number>> = { x87: 1, mmx: 2, sse: 4, 'sse+mmx': 6, avx: 8 };
 
 const PAGE_BYTES = 4096;
 /** Callers that may wait at once, on the host's stack: some 30 KB of it. */

@@ -1,85 +1,44 @@
 // An XMM register of a region: semantics read and write it as memory, of which it is a local.
 
-import { c32, type Expr, type I32, i32, i64, Place, type V128 } from '../../wasm/expr.ts';
-import { f32x4, f64x2, i8x16, i16x8, i32x4, i64x2, v128 } from '../../wasm/simd.ts';
-import { ZERO } from '../sse-operand.ts';
+import { c32, type I32, i32, type Local, type V128 } from '../../wasm/expr.ts';
+import { v128 } from '../../wasm/simd.ts';
 import { S } from '../state.ts';
+import { VectorPlace } from '../vector-place.ts';
 import type { RegionLocals } from './region-locals.ts';
 
-const SIMD = 0xfd << 12;
-
-/** Loads by opcode: the value of so many bytes at `offset` of a vector. */
-const LOADS: Readonly<Record<number, (vector: V128, offset: number) => Expr>> = {
-  40: (vector, offset) => i32x4.extract_lane(vector, offset >> 2),
-  41: (vector, offset) => i64x2.extract_lane(vector, offset >> 3),
-  42: (vector, offset) => f32x4.extract_lane(vector, offset >> 2),
-  43: (vector, offset) => f64x2.extract_lane(vector, offset >> 3),
-  49: (vector, offset) => i64.extend_u(i8x16.extract_lane_u(vector, offset)),
-  51: (vector, offset) => i64.extend_u(i16x8.extract_lane_u(vector, offset >> 1)),
-  53: (vector, offset) => i64.extend_u(i32x4.extract_lane(vector, offset >> 2)),
-  [SIMD | 0x00]: (vector) => vector,
-  [SIMD | 0x5c]: (vector, offset) =>
-    i32x4.replace_lane(ZERO, 0, i32x4.extract_lane(vector, offset >> 2)),
-  [SIMD | 0x5d]: (vector, offset) =>
-    i64x2.replace_lane(ZERO, 0, i64x2.extract_lane(vector, offset >> 3)),
-};
-
-/** Stores by opcode: the vector with `value` at `offset`. */
-const STORES: Readonly<Record<number, (vector: V128, offset: number, value: Expr) => V128>> = {
-  54: (vector, offset, value) => i32x4.replace_lane(vector, offset >> 2, value as I32),
-  55: (vector, offset, value) => i64x2.replace_lane(vector, offset >> 3, value as Expr<'i64'>),
-  56: (vector, offset, value) => f32x4.replace_lane(vector, offset >> 2, value as Expr<'f32'>),
-  57: (vector, offset, value) => f64x2.replace_lane(vector, offset >> 3, value as Expr<'f64'>),
-  60: (vector, offset, value) => i8x16.replace_lane(vector, offset, i32.wrap(value as Expr<'i64'>)),
-  61: (vector, offset, value) =>
-    i16x8.replace_lane(vector, offset >> 1, i32.wrap(value as Expr<'i64'>)),
-  62: (vector, offset, value) =>
-    i32x4.replace_lane(vector, offset >> 2, i32.wrap(value as Expr<'i64'>)),
-  [SIMD | 0x0b]: (_vector, _offset, value) => value as V128,
-};
-
 /** XMM register `n`, `offset` bytes in. `written` is told of stores. */
-export class XmmPlace extends Place {
+export class XmmPlace extends VectorPlace {
   readonly n: number;
   private readonly locals: RegionLocals;
-  private readonly offset: number;
   private readonly written: (n: number) => void;
 
   constructor(locals: RegionLocals, n: number, written: (n: number) => void, offset = 0) {
-    super();
+    super(offset);
     this.locals = locals;
     this.n = n;
     this.written = written;
-    this.offset = offset;
   }
 
-  load(opcode: number, offset: number): Expr {
-    const load = LOADS[opcode];
-    if (!load) throw new TypeError(`no load ${opcode} from a vector register`);
-    return load(this.locals.xmm(this.n), this.offset + offset);
+  protected local(): Local<'v128'> {
+    return this.locals.xmm(this.n);
   }
 
-  store(opcode: number, value: Expr, offset: number): void {
-    const store = STORES[opcode];
-    if (!store) throw new TypeError(`no store ${opcode} to a vector register`);
+  protected set(value: V128): void {
     const local = this.locals.xmm(this.n);
     this.written(this.n);
-    this.locals.f.set(local, store(local, this.offset + offset, value));
+    this.locals.f.set(local, value);
   }
 
   at(bytes: number): XmmPlace {
     return new XmmPlace(this.locals, this.n, this.written, this.offset + bytes);
   }
 
-  /** The register in the state, up to date, for a function that works there. */
   spill(cpu: I32): I32 {
     this.locals.f.storeV128(cpu, this.locals.xmm(this.n), S.xmm + 16 * this.n);
     return i32.add(cpu, c32(S.xmm + 16 * this.n + this.offset));
   }
 
-  /** Takes the register from the state, after such a function. */
   reload(cpu: I32): void {
-    this.written(this.n);
-    this.locals.f.set(this.locals.xmm(this.n), v128.load(cpu, S.xmm + 16 * this.n));
+    this.set(v128.load(cpu, S.xmm + 16 * this.n));
   }
 }
