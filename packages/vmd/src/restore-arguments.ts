@@ -1,6 +1,6 @@
 // The arguments of "vmctl run --restore": what the machine is, its file says.
 
-import { SnapshotReader } from 'vmm';
+import { restoredModel, SnapshotReader } from 'vmm';
 import { VmmError } from 'vmm/errors';
 import { loadHost, readSuspendFile, restoredNetwork } from 'vmm-node';
 import type { RunDisk } from 'vmm-node/options';
@@ -52,6 +52,7 @@ export async function restoreArguments(path: string, parsed: Parsed): Promise<Ru
     }),
     engine: parseEngine(values.get('e')),
     jit: parseJit(values.get('jit')),
+    cpu: restoredModel(restore.machine),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     exitPort: host.exitPort,
     verbose: values.has('v'),

@@ -3,9 +3,11 @@
 // them.
 
 import { freemem } from 'node:os';
-import { type JitMode, parseImageReference } from 'vmm';
+import { type CpuModel, type JitMode, parseImageReference } from 'vmm';
 import { VmmError } from 'vmm/errors';
 import {
+  CPU_DEFAULT,
+  CPU_MODELS,
   ENGINE_DEFAULT,
   ENGINES,
   type EngineName,
@@ -44,6 +46,7 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
   const name = parseName(parsed.operands[0]);
   const engine = parseEngine(value('e'));
   const jit = parseJit(value('jit'));
+  const cpu = parseCpu(value('cpu'));
   const timeoutMs = parseTimeout(value('t'));
   const memoryBytes = parseMemory(value('m'), warn);
   const disks = parseDisks(values('d'));
@@ -63,6 +66,7 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
     interfaces: [network === undefined ? {} : { network }],
     engine,
     jit,
+    cpu,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     exitPort: has('exit-port'),
     noReboot: has('no-reboot'),
@@ -84,6 +88,16 @@ export function parseJit(word: string | undefined): JitMode {
   const mode = JIT_MODES.find((candidate) => candidate === word);
   if (mode !== undefined) return mode;
   throw new VmmError('EINVAL', `unknown mode: ${word} (--jit is one of: ${JIT_MODES.join(', ')})`);
+}
+
+function parseCpu(word: string | undefined): CpuModel {
+  if (word === undefined) return CPU_DEFAULT;
+  const model = CPU_MODELS.find((candidate) => candidate === word);
+  if (model !== undefined) return model;
+  throw new VmmError(
+    'EINVAL',
+    `unknown model: ${word} (--cpu is one of: ${CPU_MODELS.join(', ')})`,
+  );
 }
 
 /** The operand or option of "vmctl run" of this name. EINVAL for what it cannot be. */

@@ -1,7 +1,7 @@
 // The options of "vmctl run", apart from what they mean: whoever only wants to know which there are
 // does not load a machine.
 
-import { ENGINES, JIT_MODES } from 'vmm-node/options';
+import { CPU_MODELS, ENGINES, JIT_MODES } from 'vmm-node/options';
 import type { Option } from './getopt.ts';
 
 /** The options of "vmctl run". */
@@ -17,6 +17,7 @@ export const RUN_OPTIONS: readonly Option[] = [
   { name: 'e', argument: 'engine', choices: ENGINES },
   { name: 't', argument: 'seconds' },
   { name: 'jit', argument: 'mode', choices: JIT_MODES },
+  { name: 'cpu', argument: 'model', choices: CPU_MODELS },
   { name: 'inet6' },
   { name: 'host-loopback' },
   { name: 'no-nat' },

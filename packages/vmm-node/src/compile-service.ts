@@ -7,7 +7,7 @@ import {
   receiveMessageOnPort,
   Worker,
 } from 'node:worker_threads';
-import type { CompiledBatch, RegionRequest, RegionService } from 'vmm';
+import type { CompiledBatch, CpuModel, RegionRequest, RegionService } from 'vmm';
 
 /** The processor's end of the connection. */
 export interface CompileLink {
@@ -16,19 +16,23 @@ export interface CompileLink {
   readonly posted: SharedArrayBuffer;
 }
 
-/** What the compiling thread starts with: its end, and the memory of the machine. */
+/** What the compiling thread starts with: its end, the memory of the machine, and its processor. */
 export interface CompileWorkerData extends CompileLink {
   readonly memory: WebAssembly.Memory;
+  readonly cpu: CpuModel;
 }
 
 /**
  * Starts a thread that compiles for a machine. Pass `link`, with its port in the transfer list, to
  * the processor's thread.
  */
-export function startCompiler(memory: WebAssembly.Memory): { worker: Worker; link: CompileLink } {
+export function startCompiler(
+  memory: WebAssembly.Memory,
+  cpu: CpuModel,
+): { worker: Worker; link: CompileLink } {
   const { port1, port2 } = new MessageChannel();
   const posted = new SharedArrayBuffer(8);
-  const data: CompileWorkerData = { memory, posted, port: port2 };
+  const data: CompileWorkerData = { memory, cpu, posted, port: port2 };
   const worker = new Worker(new URL('./compile-worker.js', import.meta.url), {
     workerData: data,
     transferList: [port2],

@@ -6,5 +6,5 @@ import { regionFactory } from 'vmm';
 import { type CompileWorkerData, serveRequests } from './compile-service.ts';
 
 const data = workerData as CompileWorkerData;
-const factory = regionFactory(data.memory);
+const factory = regionFactory(data.memory, data.cpu);
 serveRequests(data, (request) => factory.build(request));

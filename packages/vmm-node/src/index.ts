@@ -28,7 +28,14 @@ export type {
   RunStatistics,
   RunVm,
 } from './run-options.ts';
-export { ENGINE_DEFAULT, ENGINES, JIT_DEFAULT, JIT_MODES } from './run-options.ts';
+export {
+  CPU_DEFAULT,
+  CPU_MODELS,
+  ENGINE_DEFAULT,
+  ENGINES,
+  JIT_DEFAULT,
+  JIT_MODES,
+} from './run-options.ts';
 export type { SavedDisk, SavedHost } from './saved-host.ts';
 export { loadHost, restoredNetwork, savedNumbering } from './saved-host.ts';
 export { readSuspendFile, writeSuspendFile } from './suspend-file.ts';

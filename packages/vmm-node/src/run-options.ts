@@ -2,6 +2,7 @@
 // statuses are those of vmctl(8), "run".
 
 import type {
+  CpuModel,
   Endpoint,
   GapStatistics,
   HotSpot,
@@ -113,6 +114,10 @@ export const JIT_MODES: readonly JitMode[] = ['off', 'on', 'always'];
 /** What "vmctl run" and vmd(8) take unless told otherwise. */
 export const JIT_DEFAULT: JitMode = 'on';
 
+/** The processors that the soft engine can be, and which it is unless it is told. */
+export const CPU_MODELS: readonly CpuModel[] = ['v2', 'v3'];
+export const CPU_DEFAULT: CpuModel = 'v3';
+
 /** A virtual machine to run. */
 export interface RunOptions {
   readonly name: string;
@@ -139,6 +144,8 @@ export interface RunOptions {
   readonly onEngine?: (choice: EngineChoice) => void;
   /** Only the soft engine compiles. */
   readonly jit: JitMode;
+  /** Which processor the soft engine is. */
+  readonly cpu: CpuModel;
   /** Ends the run after this many milliseconds of real time. */
   readonly timeoutMs?: number;
   /** Whether a byte written to I/O port 0xf4 ends the run. */

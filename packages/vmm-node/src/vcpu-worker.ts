@@ -5,6 +5,7 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import {
   type Clock,
+  type CpuModel,
   type Engine,
   type EngineVm,
   type Entropy,
@@ -60,6 +61,7 @@ export interface VcpuWorkerData {
   readonly nics: number;
   readonly engine: EngineChoice['engine'];
   readonly jit: JitMode;
+  readonly cpu: CpuModel;
   /** What compiles in another thread. */
   readonly compiler: CompileLink | undefined;
   readonly exitPort: boolean;
@@ -243,6 +245,7 @@ function openEngine(data: VcpuWorkerData, clock: Clock, entropy: Entropy): Watch
     ...(image && { image }),
     codeBytes: CODE_BYTES,
     jit: data.jit,
+    model: data.cpu,
     ...(data.compiler && { service: new RemoteCompiler(data.compiler) }),
   });
   soft.build();
@@ -251,7 +254,8 @@ function openEngine(data: VcpuWorkerData, clock: Clock, entropy: Entropy): Watch
     vcpu = soft.createVcpu(vm);
     return vcpu;
   };
-  return { engine: { name: soft.name, createVcpu }, statistics: () => vcpu?.statistics };
+  const engine = { name: soft.name, model: soft.model, createVcpu };
+  return { engine, statistics: () => vcpu?.statistics };
 }
 
 function main(data: VcpuWorkerData): void {

@@ -60,6 +60,7 @@ async function run(
     disks: [],
     engine: 'soft',
     jit: 'off',
+    cpu: 'v3',
     exitPort: true,
     noReboot: false,
     verbose: false,

@@ -188,7 +188,7 @@ class VmProcess {
       this.settle = resolve;
     });
     const compiles = this.engine === 'soft' && this.options.jit === 'on';
-    const compiler = compiles ? startCompiler(this.memory) : undefined;
+    const compiler = compiles ? startCompiler(this.memory, this.options.cpu) : undefined;
     const worker = this.startWorker(compiler?.link, restored);
     const onStop = (): void => this.stop('left');
     stop.addEventListener('abort', onStop);
@@ -231,6 +231,7 @@ class VmProcess {
       nics: this.nics,
       engine: this.engine,
       jit: options.jit,
+      cpu: options.cpu,
       compiler,
       exitPort: options.exitPort,
       noReboot: options.noReboot,

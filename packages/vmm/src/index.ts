@@ -49,6 +49,7 @@ export { Machine } from './machine/machine.ts';
 export type { GapStatistics } from './machine/run-gaps.ts';
 export { GAP_CLASSES_MS } from './machine/run-gaps.ts';
 export type { MachineSummary } from './machine/snapshot/machine-section.ts';
+export { restoredModel } from './machine/snapshot/machine-section.ts';
 export { SnapshotReader } from './machine/snapshot/snapshot-reader.ts';
 export type { SavedParts, Snapshot, SnapshotPiece } from './machine/snapshot/snapshot-writer.ts';
 export { writeSnapshot } from './machine/snapshot/snapshot-writer.ts';

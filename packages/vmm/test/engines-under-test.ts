@@ -1,6 +1,7 @@
 // The engines that the monitor's acceptance rows run on.
 
 import { test } from 'vitest';
+import type { CpuModel } from '../src/vmm/cpu-model.ts';
 import type { Engine } from '../src/vmm/engine.ts';
 import { FakeEngine } from './fake-engine.ts';
 import { kvmAbsence, kvmIsEmulated, kvmModule, makeKvmEngine } from './kvm-engine-under-test.ts';
@@ -9,7 +10,8 @@ import { makeCompilingEngine, makeEngine, makeHotEngine } from './soft-engine-un
 /** An engine by name. */
 export interface EngineUnderTest {
   readonly name: string;
-  readonly make: () => Engine;
+  /** The soft engine shows guests another processor if it is told to. */
+  readonly make: (model?: CpuModel) => Engine;
   /**
    * Where another thread finds a factory, relative to this folder or as the URL of compiled code,
    * and what it is called there.

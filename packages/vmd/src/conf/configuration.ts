@@ -1,7 +1,7 @@
 // What a configuration of vm.conf(5) says, checked and with its defaults filled in. Plain data: it
 // can be printed, compared and sent.
 
-import type { JitMode } from 'vmm';
+import type { CpuModel, JitMode } from 'vmm';
 import type { EngineName } from 'vmm-node';
 
 /** An owner of a socket, a vm, or a vm's instances. */
@@ -124,6 +124,8 @@ export interface VmConfig {
   readonly engine: EngineName | null;
   /** An extension: when guest code is compiled; null for the default. */
   readonly jit: JitMode | null;
+  /** An extension: which processor the soft engine is; null for the default. */
+  readonly cpu: CpuModel | null;
   /** An extension. */
   readonly forwards: readonly Forward[];
 }

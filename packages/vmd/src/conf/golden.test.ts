@@ -39,6 +39,7 @@ const SILENCE: Readonly<Record<string, unknown>> = {
   cmdline: null,
   engine: null,
   jit: null,
+  cpu: null,
   forwards: [],
   format: 'auto',
   tap: null,

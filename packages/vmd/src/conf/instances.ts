@@ -47,6 +47,7 @@ export function makeInstance(
     cmdline: draft.cmdline ?? parent.cmdline,
     engine: draft.engine ?? parent.engine,
     jit: draft.jit ?? parent.jit,
+    cpu: draft.cpu ?? parent.cpu,
     forwards: draft.forwards,
   };
 }

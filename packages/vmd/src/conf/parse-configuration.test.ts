@@ -59,6 +59,7 @@ test('a vm has the defaults of vm.conf(5)', () => {
         cmdline: null,
         engine: null,
         jit: null,
+        cpu: null,
         forwards: [],
       },
     ],
@@ -147,7 +148,7 @@ const WORDS = (
   'context path { } , = # \\ " \' $ $a ( ) - 1 0 -1 4 512M 1G a b "a" "b" "/img/a" alice:staff ' +
   ':staff tap tap0 bridge0 veb1 boot device cdrom disk format raw qcow2 memory interface ' +
   'interfaces enable disable up down locked lladdr group rdomain instance allow sev seves ' +
-  'initrd cmdline engine soft jit on forward 80:80 id add size net 10.0.0.0/8 fd00::/8 ' +
+  'initrd cmdline engine soft jit on cpu v2 forward 80:80 id add size net 10.0.0.0/8 fd00::/8 ' +
   '00:01:02:03:04:05 inc/plain.conf'
 ).split(' ');
 

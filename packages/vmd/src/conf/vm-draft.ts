@@ -36,6 +36,7 @@ export interface VmDraft {
   cmdline?: string;
   engine?: NonNullable<VmConfig['engine']>;
   jit?: NonNullable<VmConfig['jit']>;
+  cpu?: NonNullable<VmConfig['cpu']>;
   readonly forwards: Forward[];
 }
 
@@ -82,6 +83,7 @@ export function completeVm(draft: VmDraft): VmConfig {
     cmdline: draft.cmdline ?? null,
     engine: draft.engine ?? null,
     jit: draft.jit ?? null,
+    cpu: draft.cpu ?? null,
     forwards: draft.forwards,
   };
 }

@@ -1,11 +1,12 @@
-// Options of a vm that OpenBSD does not have: "initrd", "cmdline", "engine", "jit", "forward".
+// Options of a vm that OpenBSD does not have: "initrd", "cmdline", "engine", "jit", "cpu",
+// "forward".
 //
 // None of these words is reserved. They are options only where a line of a vm's block starts, and
 // there OpenBSD's grammar has no word that is not reserved; so no file of OpenBSD's changes its
 // meaning, and macros and names may be called like this.
 
 import { isIP } from 'node:net';
-import { ENGINES, JIT_MODES } from 'vmm-node/options';
+import { CPU_MODELS, ENGINES, JIT_MODES } from 'vmm-node/options';
 import type { Forward } from './configuration.ts';
 import { byteLength, type Context, realPath } from './context.ts';
 import { COMMAND_LINE_BYTES_MAX, FORWARDS_MAX } from './limits.ts';
@@ -19,6 +20,7 @@ export const VM_EXTENSIONS: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['cmdline', parseCmdline],
   ['engine', parseEngine],
   ['jit', parseJit],
+  ['cpu', parseCpu],
   ['forward', parseForward],
 ]);
 
@@ -54,6 +56,15 @@ function parseJit({ tokens }: Context, draft: VmDraft): void {
   if (draft.jit !== undefined) tokens.reject(position, 'jit specified more than once');
   draft.jit =
     mode ?? tokens.reject(position, `unknown mode: ${text} (one of: ${JIT_MODES.join(', ')})`);
+}
+
+/** `cpu model`. */
+function parseCpu({ tokens }: Context, draft: VmDraft): void {
+  const { text, position } = tokens.string('a model');
+  const model = CPU_MODELS.find((candidate) => candidate === text);
+  if (draft.cpu !== undefined) tokens.reject(position, 'cpu specified more than once');
+  draft.cpu =
+    model ?? tokens.reject(position, `unknown model: ${text} (one of: ${CPU_MODELS.join(', ')})`);
 }
 
 /** `forward [address:]port:port[/protocol]`. */

@@ -33,6 +33,7 @@ const REQUESTS: readonly Request[] = [
       cmdline: 'quiet',
       engine: 'soft',
       jit: 'on',
+      cpu: 'v2',
     },
   },
 ];

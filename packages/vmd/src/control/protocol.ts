@@ -2,9 +2,9 @@
 // answer, two of them when the request was to wait for something, or a console, whose bytes then go
 // both ways until one side closes. Both sides check what they get.
 
-import type { JitMode } from 'vmm';
+import type { CpuModel, JitMode } from 'vmm';
 import { type Errno, VmmError } from 'vmm/errors';
-import { ENGINES, type EngineName, JIT_MODES } from 'vmm-node/options';
+import { CPU_MODELS, ENGINES, type EngineName, JIT_MODES } from 'vmm-node/options';
 import type { BootDevice, DiskFormat } from '../conf/configuration.ts';
 import {
   COMMAND_LINE_BYTES_MAX,
@@ -58,6 +58,7 @@ export interface StartOptions {
   readonly cmdline?: string | undefined;
   readonly engine?: EngineName | undefined;
   readonly jit?: JitMode | undefined;
+  readonly cpu?: CpuModel | undefined;
 }
 
 /** What can be reset. */
@@ -121,6 +122,7 @@ const startOptions: Check<StartOptions> = record<StartOptions>({
   cmdline: optional(text(COMMAND_LINE_BYTES_MAX)),
   engine: optional(oneOf(ENGINES)),
   jit: optional(oneOf(JIT_MODES)),
+  cpu: optional(oneOf(CPU_MODELS)),
 });
 
 const onVm = (command: 'pause' | 'unpause' | 'wait' | 'console' | 'send'): Check<Request> =>

@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path';
 import { VmmError } from 'vmm/errors';
-import { ENGINES, JIT_MODES } from 'vmm-node/options';
+import { CPU_MODELS, ENGINES, JIT_MODES } from 'vmm-node/options';
 import type { DiskFormat } from '../conf/configuration.ts';
 import {
   COMMAND_LINE_BYTES_MAX,
@@ -37,6 +37,7 @@ export const START_OPTIONS: readonly Option[] = [
   { name: 'e', argument: 'engine', choices: ENGINES },
   { name: 'I', argument: 'initrd', choices: 'path' },
   { name: 'jit', argument: 'mode', choices: JIT_MODES },
+  { name: 'cpu', argument: 'model', choices: CPU_MODELS },
 ];
 
 /** What the parsed words of "vmctl start" say; EINVAL for what makes no sense. */
@@ -63,6 +64,7 @@ export function startOptions(parsed: Parsed, warn: (text: string) => void): Star
     cmdline: read('a', (word) => checkLength(word, COMMAND_LINE_BYTES_MAX, 'cmdline')),
     engine: read('e', (word) => choose(word, ENGINES, `unknown engine: ${word}`)),
     jit: read('jit', (word) => choose(word, JIT_MODES, `unknown mode: ${word}`)),
+    cpu: read('cpu', (word) => choose(word, CPU_MODELS, `unknown model: ${word}`)),
     template: read('t', parseTemplate),
     interfaceCount: read('i', parseCount),
     ...(disks.length > 0 && { disks }),

@@ -3,7 +3,7 @@
 // for they are what the machine's owner may have; the addresses by which the guest knows its
 // network, and that of its interface, are those it was suspended with.
 
-import { SnapshotReader, VmmError } from 'vmm';
+import { type CpuModel, restoredModel, SnapshotReader, VmmError } from 'vmm';
 import { loadHost, savedNumbering } from 'vmm-node';
 import type { RunInterface } from 'vmm-node/options';
 import type { VmPlan } from './run-plan.ts';
@@ -14,6 +14,8 @@ import type { VmTransfer } from './vm-transfer.ts';
 export interface IncomingMachine {
   /** Read up to its memory. */
   readonly reader: SnapshotReader;
+  /** Of its processor, whatever the plan says. */
+  readonly model: CpuModel;
   readonly interfaces: readonly RunInterface[];
 }
 
@@ -23,12 +25,14 @@ export async function receiveMachine(plan: VmPlan, transfer: VmTransfer): Promis
   const reader = await SnapshotReader.open(transfer.received());
   const interfaces = runInterfaces(plan);
   const section = await reader.host();
-  if (section === undefined) return { reader, interfaces };
+  const model = restoredModel(reader.machine);
+  if (section === undefined) return { reader, model, interfaces };
   const saved = loadHost(section);
   checkCount(plan.name, 'disks', plan.disks.length, saved.disks.length);
   checkCount(plan.name, 'interfaces', interfaces.length, saved.interfaces.length);
   return {
     reader,
+    model,
     interfaces: interfaces.map(({ network }, index) => {
       const was = saved.interfaces[index]!;
       if (network === undefined) return { mac: was.mac };

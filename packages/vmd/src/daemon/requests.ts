@@ -225,7 +225,7 @@ function define(
 
 function draftOf(name: string, options: StartOptions, peer: Peer): VmDraft {
   const draft = emptyDraft(name, options.template ?? null);
-  const { memoryBytes, boot, bootDevice, cdrom, initrd, cmdline, engine, jit } = options;
+  const { memoryBytes, boot, bootDevice, cdrom, initrd, cmdline, engine, jit, cpu } = options;
   // By name: what is not said must stay undefined, for an instance takes it from its parent.
   if (memoryBytes !== undefined) draft.memoryBytes = memoryBytes;
   if (boot !== undefined) draft.boot = boot;
@@ -235,6 +235,7 @@ function draftOf(name: string, options: StartOptions, peer: Peer): VmDraft {
   if (cmdline !== undefined) draft.cmdline = cmdline;
   if (engine !== undefined) draft.engine = engine;
   if (jit !== undefined) draft.jit = jit;
+  if (cpu !== undefined) draft.cpu = cpu;
   draft.disks.push(...(options.disks ?? []));
   for (const name of options.switches ?? []) {
     draft.interfaces.push({ ...INTERFACE_DEFAULT, switch: name });

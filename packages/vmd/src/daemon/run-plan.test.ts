@@ -28,11 +28,16 @@ test('planOf() takes the defaults of vmctl(8), "run", for what the file does not
       forwards: [],
       engine: 'auto',
       jit: 'on',
+      cpu: 'v3',
       noReboot: false,
     },
     warnings: [],
   });
-  expect(plan({ engine: 'soft', jit: 'off' }).plan).toMatchObject({ engine: 'soft', jit: 'off' });
+  expect(plan({ engine: 'soft', jit: 'off', cpu: 'v2' }).plan).toMatchObject({
+    engine: 'soft',
+    jit: 'off',
+    cpu: 'v2',
+  });
 });
 
 test('planOf() gives disks of both formats, and leaves out one that is to be looked at', () => {

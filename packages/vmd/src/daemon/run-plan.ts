@@ -1,9 +1,15 @@
 // What a virtual machine's process is told to run: the configuration as far as there is hardware
 // for it. What there is none for yet is refused, or left out with a warning.
 
-import type { JitMode } from 'vmm';
+import type { CpuModel, JitMode } from 'vmm';
 import { VmmError } from 'vmm/errors';
-import { ENGINE_DEFAULT, type EngineName, JIT_DEFAULT, type RunDisk } from 'vmm-node/options';
+import {
+  CPU_DEFAULT,
+  ENGINE_DEFAULT,
+  type EngineName,
+  JIT_DEFAULT,
+  type RunDisk,
+} from 'vmm-node/options';
 import type { BootDevice, DiskConfig, Forward, Prefix, VmConfig } from '../conf/configuration.ts';
 
 /** Where local interfaces have their addresses from. */
@@ -36,6 +42,7 @@ export interface VmPlan {
   readonly forwards: readonly Forward[];
   readonly engine: EngineName;
   readonly jit: JitMode;
+  readonly cpu: CpuModel;
   /** A reset ends the machine. */
   readonly noReboot: boolean;
 }
@@ -92,6 +99,7 @@ export function planOf(
     forwards: config.forwards,
     engine: config.engine ?? ENGINE_DEFAULT,
     jit: config.jit ?? JIT_DEFAULT,
+    cpu: config.cpu ?? CPU_DEFAULT,
     // As in vmd(8): what is booted from a device for once is an installation, done when it reboots.
     noReboot: override.bootDevice !== undefined,
   };

@@ -55,6 +55,7 @@ async function run(plan: VmPlan, incoming: VmTransfer | undefined): Promise<RunO
     ...(restored && { restore: restored.reader }),
     engine: plan.engine,
     jit: plan.jit,
+    cpu: restored?.model ?? plan.cpu,
     exitPort: false,
     noReboot,
     verbose: false,

@@ -36,6 +36,7 @@ async function run(source: string, more: Partial<RunOptions> = {}, typed = '') {
     disks: [],
     engine: 'kvm',
     jit: 'on',
+    cpu: 'v2',
     exitPort: true,
     noReboot: false,
     verbose: true,

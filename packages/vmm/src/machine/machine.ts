@@ -34,7 +34,12 @@ import { bootRegisters } from './boot-registers.ts';
 import { type GuestRam, ramRanges } from './guest-ram.ts';
 import { Pc } from './pc.ts';
 import { type GapStatistics, RunGaps } from './run-gaps.ts';
-import { checkFeatures, MACHINE_STATE, machineSummary } from './snapshot/machine-section.ts';
+import {
+  checkFeatures,
+  MACHINE_STATE,
+  machineSummary,
+  OLD_MODEL,
+} from './snapshot/machine-section.ts';
 import {
   MACHINE_SECTION,
   type SavedParts,
@@ -239,7 +244,8 @@ export class Machine {
       memoryBytes: ram.memoryBytes,
       vcpus: 1,
       engine: engine.name,
-      features: cpuidFeatures(),
+      cpu: engine.model ?? OLD_MODEL,
+      features: cpuidFeatures(engine.model ?? OLD_MODEL),
       timeNs,
       wallMs: clock.wallMs(),
       halted: this.halted,
@@ -286,7 +292,7 @@ export class Machine {
       refuse('The machine', `has ${ram.memoryBytes} bytes of memory, not ${summary.memoryBytes}`);
     }
     if (clock.now() < summary.timeNs) refuse('The clock', 'is behind the time of the machine');
-    checkFeatures(summary.features);
+    checkFeatures(summary.features, this.options.engine.model ?? OLD_MODEL);
     const isReady = this.device.extLoadVcpu(this.vmId, 0, vcpu, `Section "${VCPU_SECTION}"`);
     this.params.vrp_continue = 0;
     this.params.vrp_irqready = isReady ? 1 : 0;

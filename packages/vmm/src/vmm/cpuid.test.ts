@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { CpuModel } from './cpu-model.ts';
 import type { CpuidContext, CpuidResult } from './cpuid.ts';
 import { cpuid, cpuSignature } from './cpuid.ts';
 
@@ -56,6 +57,21 @@ test('cpuid() offers what x86-64-v2 means (System V ABI for amd64, table 3.1)', 
   expect(bit(extended.edx, 11)).toBe(1);
   expect(bit(extended.edx, 29)).toBe(1);
   expect(bit(extended.ecx, 0)).toBe(1);
+});
+
+test('cpuid() offers what x86-64-v3 means, and to v2 none of it', () => {
+  // AVX AVX2 BMI1 BMI2 F16C FMA LZCNT MOVBE: table 3.1; OSXSAVE follows CR4.
+  const shown = (model: CpuModel): number[] => [
+    ...[28, 29, 12, 22].map((number) => bit(leaf(1, 0, { model }).ecx, number)),
+    ...[5, 3, 8].map((number) => bit(leaf(7, 0, { model }).ebx, number)),
+    bit(leaf(0x80000001, 0, { model }).ecx, 5),
+  ];
+  expect(shown('v3')).toEqual(Array(8).fill(1));
+  expect(shown('v2')).toEqual(Array(8).fill(0));
+  const area = { eax: 7, ebx: 832, ecx: 832, edx: 0 };
+  expect(leaf(13, 0, { model: 'v3', xcr0: 7 })).toEqual(area);
+  expect(leaf(13, 2, { model: 'v3' })).toEqual({ eax: 256, ebx: 576, ecx: 0, edx: 0 });
+  expect(leaf(13, 2, { model: 'v2' })).toEqual({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
 });
 
 test('cpuid() hides what vmm(4) hides', () => {

@@ -312,8 +312,8 @@ export function cpuid(leaf: number, subleaf: number, context: CpuidContext): Cpu
  * What CPUID says that the processor can do, in words of 32 bits: leaf 1 ECX and EDX; leaf 7 EBX,
  * ECX and EDX; leaf 0DH EAX, and of subleaf 1; leaf 80000001H ECX and EDX. New words come last.
  */
-export function cpuidFeatures(): readonly number[] {
-  const context = { vcpuId: 0, osxsave: false, tscHz: 0, limitCpuid: false };
+export function cpuidFeatures(model: CpuModel): readonly number[] {
+  const context = { vcpuId: 0, osxsave: false, tscHz: 0, limitCpuid: false, model, xcr0: 0 };
   const basic = cpuid(1, 0, context);
   const extended = cpuid(7, 0, context);
   const xsave = cpuid(0x0d, 0, context);

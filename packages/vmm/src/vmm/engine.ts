@@ -13,6 +13,7 @@
 // - Nothing here allocates per exit, except readRegs() (64-bit registers are bigint there).
 
 import type { SavedPart } from '../base/saved-state.ts';
+import type { CpuModel } from './cpu-model.ts';
 import type { VcpuRegState } from './registers.ts';
 
 /** Why {@link EngineVcpu.run} returned. */
@@ -203,6 +204,8 @@ export interface EngineVcpu extends SavedPart {
 /** A way to execute guest code on this host. */
 export interface Engine {
   readonly name: 'soft' | 'kvm';
+  /** The model that its processors are, where the engine has models. */
+  readonly model?: CpuModel;
   /** A vCPU with no defined register state: reset() comes before the first run(). */
   createVcpu(vm: EngineVm): EngineVcpu;
 }

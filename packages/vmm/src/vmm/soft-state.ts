@@ -26,7 +26,7 @@ const MXCSR_VALID = 0xffff;
 /** What {@link saveProcessor} and {@link loadProcessor} exchange. */
 export type ProcessorState = Pick<
   VcpuState,
-  'cr8' | 'x87' | 'xmm' | 'mxcsr' | 'msrs' | 'tscOffset' | 'shadow'
+  'cr8' | 'x87' | 'xmm' | 'ymmHigh' | 'mxcsr' | 'msrs' | 'tscOffset' | 'shadow'
 >;
 
 /** The state at `base`. */
@@ -36,6 +36,7 @@ export function saveProcessor(view: DataView, base: number): ProcessorState {
     cr8: get(S.cr8),
     x87: saveX87(view, base),
     xmm: copy(view, base + S.xmm, XMM_BYTES),
+    ymmHigh: copy(view, base + S.ymmHigh, XMM_BYTES),
     mxcsr: view.getUint32(base + S.mxcsr, true),
     msrs: MSRS.map(([index, offset]): SavedMsr => ({ index, value: get(offset) })),
     tscOffset: get(S.tscOffset),
@@ -56,6 +57,7 @@ export function loadProcessor(
   set(S.cr8, state.cr8);
   loadX87(view, base, state.x87);
   paste(view, base + S.xmm, state.xmm);
+  paste(view, base + S.ymmHigh, state.ymmHigh);
   view.setUint32(base + S.mxcsr, state.mxcsr, true);
   for (const { index, value } of state.msrs) {
     const place = MSRS.find(([known]) => known === index);

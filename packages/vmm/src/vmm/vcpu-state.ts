@@ -64,6 +64,8 @@ export interface VcpuState {
   readonly x87: SavedX87;
   /** XMM0 to XMM15. */
   readonly xmm: Uint8Array;
+  /** The upper halves of YMM0 to YMM15. */
+  readonly ymmHigh: Uint8Array;
   readonly mxcsr: number;
   readonly msrs: readonly SavedMsr[];
   /** The time-stamp counter less the machine's time in nanoseconds, modulo 2^64. */
@@ -158,6 +160,7 @@ export const VCPU_STATE: SavedFields<VcpuState> = savedFields<VcpuState>({
   cr8: u64,
   x87: X87,
   xmm: bytes(256),
+  ymmHigh: later(bytes(256), new Uint8Array(256)),
   mxcsr: u32,
   msrs: list(savedFields<SavedMsr>({ index: u32, value: u64 }), 0, MSRS_MAX),
   tscOffset: u64,

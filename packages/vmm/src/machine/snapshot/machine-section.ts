@@ -3,6 +3,7 @@
 
 import {
   flag,
+  later,
   list,
   real,
   refuse,
@@ -14,11 +15,14 @@ import {
   u53,
   whole,
 } from '../../base/saved-state.ts';
+import { CPU_MODELS, type CpuModel } from '../../vmm/cpu-model.ts';
 import { cpuidFeatures } from '../../vmm/cpuid.ts';
 import { MACHINE_SECTION } from './snapshot-writer.ts';
 
 const NAME_LENGTH_MAX = 255;
 const FEATURE_WORDS_MAX = 64;
+/** What all processors were before there were models. */
+export const OLD_MODEL: CpuModel = 'v2';
 
 /** What a suspended machine is. */
 export interface MachineSummary {
@@ -27,6 +31,8 @@ export interface MachineSummary {
   readonly vcpus: number;
   /** The engine that it ran on; any that can load the vCPU will do. */
   readonly engine: string;
+  /** The model of its processor, which is what the machine must have again. */
+  readonly cpu: string;
   /** What CPUID told the guest that the processor can do: see cpuidFeatures(). */
   readonly features: readonly number[];
   /** The machine's time in nanoseconds since its power-on: its clock goes on from here. */
@@ -43,6 +49,7 @@ export const MACHINE_STATE: SavedFields<MachineSummary> = savedFields<MachineSum
   memoryBytes: u53,
   vcpus: whole(1, 1),
   engine: text(NAME_LENGTH_MAX),
+  cpu: later(text(NAME_LENGTH_MAX), OLD_MODEL),
   features: list(u32, 0, FEATURE_WORDS_MAX),
   timeNs: real,
   wallMs: real,
@@ -59,9 +66,15 @@ export function machineSummary(saved: SavedValue): MachineSummary {
   return summary;
 }
 
+/** The model of a suspended machine. EINVAL for one that there is not. */
+export function restoredModel({ cpu }: MachineSummary): CpuModel {
+  const model = CPU_MODELS.find((candidate) => candidate === cpu);
+  return model ?? refuse('The processor', `cannot be a "${cpu}", which the suspended one was`);
+}
+
 /** EINVAL when a guest may use something that this processor does not have. */
-export function checkFeatures(features: readonly number[]): void {
-  const present = cpuidFeatures();
+export function checkFeatures(features: readonly number[], model: CpuModel): void {
+  const present = cpuidFeatures(model);
   for (const [word, bits] of features.entries()) {
     const missing = (bits & ~(present[word] ?? 0)) >>> 0;
     if (missing === 0) continue;
