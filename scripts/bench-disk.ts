@@ -55,7 +55,7 @@ async function measure(guest: Guest, contender: Contender, disk: string): Promis
   const text = contender.startsWith('ours')
     ? await startDiskGuest(guest, [disk], JOB, onBegin).end()
     : await endOfJob(
-        startQemu(await oneInitrd(guest, disk), diskCommandLine(JOB), 'inherit', format),
+        startQemu(await oneInitrd(guest, disk), diskCommandLine(JOB), 'inherit', { format }),
         onBegin,
       );
   const all = parseFio(text);

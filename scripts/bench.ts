@@ -7,9 +7,9 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VmmError } from '../packages/vmm/src/base/errors.ts';
 import { parseSettings, type Settings, USAGE } from './bench/arguments.ts';
-import { type Contender, prepareContender, versionOf } from './bench/contenders.ts';
+import { type Contender, needsAvx, prepareContender, versionOf } from './bench/contenders.ts';
 import { type BenchGuest, prepareBenchGuest } from './bench/guest-program.ts';
-import { type Checked, mismatches, unchecked } from './bench/results.ts';
+import { type Checked, type ItemResult, mismatches, unchecked } from './bench/results.ts';
 import { BOOT, type Order, type Run, runContender } from './bench/run-contender.ts';
 import { BASELINE, formatTable, means, type Row, rowsOf, type Turn } from './bench/table.ts';
 
@@ -27,16 +27,38 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 
-function orderFor(settings: Settings, contender: Contender): Order {
-  const items = settings.only.filter((name) => name !== BOOT);
-  const boot =
-    contender !== 'native' && (settings.only.length === 0 || settings.only.includes(BOOT));
+function orderFor(settings: Settings, contender: Contender, only = settings.only): Order {
+  const items = only.filter((name) => name !== BOOT);
+  const boot = contender !== 'native' && (only.length === 0 || only.includes(BOOT));
   return {
     permille: settings.permille[contender],
     items,
     append: settings.append,
     boot,
-    bootOnly: boot && settings.only.length > 0 && items.length === 0,
+    bootOnly: boot && only.length > 0 && items.length === 0,
+  };
+}
+
+/** What a contender is to do: what wants AVX in a machine of its own, where it is one. */
+function ordersFor(settings: Settings, guest: BenchGuest, contender: Contender): Order[] {
+  const { only } = settings;
+  if (contender === 'native') return [orderFor(settings, contender)];
+  const avx = (only.length === 0 ? guest.items : only).filter(needsAvx);
+  const others = only.filter((name) => !needsAvx(name));
+  const orders: Order[] = [];
+  if (only.length === 0 || others.length > 0) orders.push(orderFor(settings, contender, others));
+  if (avx.length > 0) orders.push(orderFor(settings, contender, avx));
+  return orders;
+}
+
+/** Two runs of a contender as one. */
+function together(first: Run, second: Run): Run {
+  return {
+    ...first,
+    items: [...first.items, ...second.items],
+    failures: [...first.failures, ...second.failures],
+    guestNs: first.guestNs + second.guestNs,
+    hostNs: first.hostNs + second.hostNs,
   };
 }
 
@@ -53,13 +75,17 @@ async function turn(
   contender: Contender,
   round: number,
 ): Promise<RunInRound> {
-  const order = orderFor(settings, contender);
   const beginMs = performance.now();
-  const run = await runContender(contender, guest, order, ({ name, warm, cold }) => {
+  const tell = ({ name, warm, cold }: ItemResult): void => {
     if (!settings.verbose) return;
     const first = cold === undefined ? '' : `, first ${(cold.ns / 1e6).toFixed(1)} ms`;
     say(`  ${contender} ${name}: ${(warm.ns / 1e6).toFixed(1)} ms${first}`);
-  });
+  };
+  const runs: Run[] = [];
+  for (const order of ordersFor(settings, guest, contender)) {
+    runs.push(await runContender(contender, guest, order, tell));
+  }
+  const run = runs.reduce(together);
   const seconds = (performance.now() - beginMs) / 1000;
   const share = contender === 'native' ? 0 : (run.shares?.waited ?? 0);
   const waited = share < WAITED_TOLD ? '' : `, ${percent(share)} waiting for a processor`;

@@ -22,7 +22,7 @@
 
 static const struct item *const tables[] = {
 	integer_items, memory_items, string_items, algorithm_items, floating_items,
-	packed_items, system_items, code_items, program_items,
+	packed_items, avx_items, system_items, code_items, program_items,
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
@@ -169,19 +169,27 @@ is_wanted(const struct item *item, int count, char *const names[])
 	return count == 0;
 }
 
-static void
-for_each_item(int count, char *const names[], void (*visit)(const struct item *))
+/* Not for a processor that is shown without AVX2 and FMA. */
+static int
+is_possible(const struct item *items)
 {
-	for (size_t i = 0; i < TABLES; i++)
-		for (const struct item *item = tables[i]; item->name != NULL; item++)
-			if (is_wanted(item, count, names))
-				visit(item);
+	return items != avx_items ||
+	    (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
 }
 
 static void
 print_name(const struct item *item)
 {
 	puts(item->name);
+}
+
+static void
+for_each_item(int count, char *const names[], void (*visit)(const struct item *))
+{
+	for (size_t i = 0; i < TABLES; i++)
+		for (const struct item *item = tables[i]; item->name != NULL; item++)
+			if (is_wanted(item, count, names) && (visit == print_name || is_possible(tables[i])))
+				visit(item);
 }
 
 int

@@ -30,6 +30,7 @@ extern const struct item string_items[];
 extern const struct item algorithm_items[];
 extern const struct item floating_items[];
 extern const struct item packed_items[];
+extern const struct item avx_items[];
 extern const struct item system_items[];
 extern const struct item code_items[];
 extern const struct item program_items[];

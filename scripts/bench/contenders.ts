@@ -25,6 +25,15 @@ export interface Job {
   readonly append: string;
 }
 
+/** The processor that a machine shows its guest. */
+type Processor = 'v2' | 'v3';
+
+/**
+ * True for items that want AVX2 and FMA. They run in a machine of their own, since C libraries do all
+ * else in another way, too, where these are.
+ */
+export const needsAvx = (item: string): boolean => item.startsWith('avx');
+
 const QEMU = 'qemu-system-x86_64';
 
 /** The C library must choose among the instructions that the machines have too. */
@@ -35,17 +44,18 @@ export function startContender(name: Contender, guest: BenchGuest, job: Job): Ch
   const only = job.items.length === 0 ? '' : ` only=${job.items.join(',')}`;
   const commandLine =
     `${COMMAND_LINE} panic=-1 scale=${job.permille}${only} ${job.append}`.trimEnd();
+  const cpu = job.items.some(needsAvx) ? 'v3' : 'v2';
   switch (name) {
     case 'native':
       return startNative(guest, job);
     case 'qemu':
-      return startQemu(guest, commandLine, 'pipe');
+      return startQemu(guest, commandLine, 'pipe', { cpu });
     case 'jit':
-      return startEngine(guest, commandLine, 'on');
+      return startEngine(guest, commandLine, 'on', cpu);
     case 'interp':
-      return startEngine(guest, commandLine, 'off');
+      return startEngine(guest, commandLine, 'off', cpu);
     case 'jit-node20':
-      return startEngine(guest, commandLine, 'on', node20());
+      return startEngine(guest, commandLine, 'on', cpu, node20());
   }
 }
 
@@ -78,31 +88,40 @@ function startEngine(
   guest: Guest,
   commandLine: string,
   jit: 'on' | 'off',
+  cpu: Processor,
   node?: string,
 ): ChildProcess {
-  const options = ['-v', '--no-reboot', `--jit=${jit}`];
+  const options = ['-v', '--no-reboot', `--jit=${jit}`, `--cpu=${cpu}`];
   return startVmctl(guest, guest.disk, commandLine, options, ['ignore', 'pipe', 'pipe'], { node });
 }
 
-/**
- * A machine as near to ours as QEMU's `pc` comes: its model Nehalem is x86-64-v2. The guest's disk
- * has the format `format`.
- */
+/** QEMU's models of x86-64-v2, and of x86-64-v3: its Haswell has TSX, which TCG has not. */
+const MODELS: Readonly<Record<Processor, string>> = { v2: 'Nehalem', v3: 'Haswell-noTSX' };
+
+/** What a machine of QEMU's is besides the guest's: its model, its disk's format, more options. */
+interface QemuOptions {
+  readonly cpu?: Processor;
+  readonly format?: 'raw' | 'qcow2';
+  readonly more?: readonly string[];
+}
+
+/** A machine as near to ours as QEMU's `pc` comes. */
 export function startQemu(
   guest: Guest,
   commandLine: string,
   stderr: 'pipe' | 'inherit',
-  format: 'raw' | 'qcow2' = 'raw',
+  { cpu = 'v2', format = 'raw', more = [] }: QemuOptions = {},
 ): ChildProcess {
-  const machine = '-accel tcg -machine pc -cpu Nehalem -display none -nodefaults -serial stdio';
+  const machine = `-accel tcg -machine pc -cpu ${MODELS[cpu]} -display none -nodefaults`;
   const disk = `file=${guest.disk},format=${format},if=none,id=disk`;
   const devices = '-device virtio-blk-pci,drive=disk -device virtio-rng-pci';
   return spawn(
     QEMU,
     [
-      ...`${machine} -no-reboot -m ${MEMORY_MB}`.split(' '),
+      ...`${machine} -serial stdio -no-reboot -m ${MEMORY_MB}`.split(' '),
       ...['-drive', disk, ...devices.split(' ')],
       ...['-kernel', guest.kernel, '-initrd', guest.initrd, '-append', commandLine],
+      ...more,
     ],
     { stdio: ['ignore', 'pipe', stderr] },
   );

@@ -254,7 +254,7 @@ function openEngine(data: VcpuWorkerData, clock: Clock, entropy: Entropy): Watch
     vcpu = soft.createVcpu(vm);
     return vcpu;
   };
-  const engine = { name: soft.name, model: soft.model, createVcpu };
+  const engine: Engine = { name: soft.name, model: soft.model, createVcpu };
   return { engine, statistics: () => vcpu?.statistics };
 }
 
