@@ -29,8 +29,8 @@ export interface Job {
 type Processor = 'v2' | 'v3';
 
 /**
- * True for items that want AVX2 and FMA. They run in a machine of their own, since C libraries do all
- * else in another way, too, where these are.
+ * True for items that want AVX2 and FMA. They run in a machine of their own, since C libraries do
+ * all else in another way, too, where these are.
  */
 export const needsAvx = (item: string): boolean => item.startsWith('avx');
 
