@@ -28,7 +28,7 @@ export interface LockstepEvent {
   readonly instructions: number;
   /** RAX to R15 by number, and RFLAGS, in hexadecimal. */
   readonly registers: readonly string[];
-  /** Digest of the FXSAVE image: x87, MXCSR and XMM. */
+  /** Digest of the FXSAVE image, x87, MXCSR and XMM, and of the upper halves of YMM. */
   readonly vectors: string;
 }
 
@@ -56,9 +56,12 @@ const WASM_PAGE_BYTES = 65536;
 /** WebAssembly pages for what the engine needs behind guest memory. */
 const ROOM_PAGES = 1024;
 const PTE = { present: 1n, writable: 2n, user: 4n, used: 0x60n, noExecute: 1n << 63n };
-/** SMAP, FSGSBASE, OSXMMEXCPT, OSFXSR, PAE; and without OSFXSR. */
-const CR4 = 0x21_0620n;
-const CR4_WITHOUT_SSE = 0x21_0420n;
+/** SMAP, OSXSAVE, FSGSBASE, OSXMMEXCPT, OSFXSR, PAE; and without OSFXSR. */
+const CR4 = 0x25_0620n;
+const CR4_WITHOUT_SSE = 0x25_0420n;
+/** x87, SSE and AVX; and without AVX. */
+const XCR0 = 7n;
+const XCR0_WITHOUT_AVX = 3n;
 const TF = 0x100n;
 const DEBUG_EXCEPTION = 1;
 const INTERRUPT_INSTRUCTIONS = 2;
@@ -227,6 +230,7 @@ export class LockstepMachine {
     vrs_gprs[VCPU_REGS.RFLAGS] = 0x202n;
     vrs_crs[VCPU_CRS.CR0] = 0x80010031n; // PG WP NE ET PE
     vrs_crs[VCPU_CRS.CR4] = CR4;
+    vrs_crs[VCPU_CRS.XCR0] = XCR0;
     vrs_sregs[VCPU_SREGS.FS].vsi_base = BigInt(at.FS_BASE);
     const task = { vsi_sel: 0x18, vsi_limit: 0x67, vsi_ar: 0x8b, vsi_base: BigInt(at.TSS) };
     vrs_sregs[VCPU_SREGS.TR] = task;
@@ -266,6 +270,7 @@ export class LockstepMachine {
       registers: names.map((n) => vrs_gprs[n].toString(16)),
       vectors: createHash('sha1')
         .update(this.bytes.slice(at.REPORT, at.REPORT + 512))
+        .update(new Uint8Array(this.memory.buffer, this.stateBase + S.ymmHigh, 256).slice())
         .digest('hex'),
     });
   }
@@ -282,9 +287,10 @@ export class LockstepMachine {
     if (this.program.options.extras) this.writeFromOutside();
     if (this.passes % 4 !== 0) return;
     this.map(at.DEMAND, at.DEMAND, 0n);
-    // Now and then no pass may use SSE.
+    // Now and then no pass may use SSE, or AVX.
     vcpu.readRegs(registers, VM_RWREGS_CRS);
     registers.vrs_crs[VCPU_CRS.CR4] = this.passes % 12 === 8 ? CR4_WITHOUT_SSE : CR4;
+    registers.vrs_crs[VCPU_CRS.XCR0] = this.passes % 20 === 8 ? XCR0_WITHOUT_AVX : XCR0;
     const rip = registers.vrs_gprs[VCPU_REGS.RIP];
     this.randomise(registers.vrs_gprs);
     registers.vrs_gprs[VCPU_REGS.RIP] = rip;

@@ -81,6 +81,7 @@ const MATERIAL = {
   sse: material.filter(
     (row) => row.unit === 'sse' && compiled(row) && !UNWANTED.test(row.mnemonic),
   ),
+  avx: material.filter((row) => row.unit === 'avx' && compiled(row)),
   other: material.filter(
     (row) => /x87|mmx/.test(row.unit) && !UNWANTED.test(row.mnemonic) && !row.cpl0,
   ),
@@ -234,7 +235,8 @@ class ProgramBuilder extends CodeWriter implements ExtraHost {
 
   unitInstruction(): void {
     const { random } = this;
-    this.instruction(random.pick(random.percent(50) ? MATERIAL.sse : MATERIAL.other));
+    const kind = random.pick(['sse', 'avx', 'other', 'other'] as const);
+    this.instruction(random.pick(MATERIAL[kind]));
   }
 
   /** Leaves the block; the jumps may be backwards, and cost. */
@@ -320,7 +322,8 @@ class ProgramBuilder extends CodeWriter implements ExtraHost {
     }
     const choice = random.below(100);
     if (choice < 60) this.instruction(random.pick(MATERIAL.integer));
-    else if (choice < 78) this.instruction(random.pick(MATERIAL.sse));
+    else if (choice < 78)
+      this.instruction(random.pick(MATERIAL[random.pick(['sse', 'avx'] as const)]));
     else if (choice < 81) this.instruction(random.pick(MATERIAL.other));
     else if (choice < 86) this.pushAndPop();
     else if (choice < 92) this.string();
