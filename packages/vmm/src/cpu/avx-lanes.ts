@@ -12,10 +12,19 @@ import { semanticOf } from './context.ts';
 import { type Lane, LaneContext } from './lane-context.ts';
 import { indices, joinHalves, ZERO } from './sse-operand.ts';
 
+/** Rows without a VEX prefix, by mnemonic. */
+const legacyRows = new Map<string, Row[]>();
+for (const row of rows) {
+  if (row.encoding.vex) continue;
+  const named = legacyRows.get(row.mnemonic);
+  if (named === undefined) legacyRows.set(row.mnemonic, [row]);
+  else named.push(row);
+}
+
 /** The SSE row of the same operation, or undefined. */
 function legacyRowOf(row: Row): Row | undefined {
   const { encoding, mnemonic, operands } = row;
-  const named = rows.filter((other) => !other.encoding.vex && `v${other.mnemonic}` === mnemonic);
+  const named = legacyRows.get(mnemonic.slice(1)) ?? [];
   // Blends by a mask have another opcode, as the mask is another operand.
   if (operands.some(({ place }) => place === 'is4')) return named[0];
   const isWideInteger = encoding.onlyOpsize === 8;

@@ -40,6 +40,12 @@ const WIDTH_FREE = new Set(
 /** Families that are frequent enough for the cheapest addressing to have its own handlers. */
 const hasBaseForm = (row: Row): boolean => row.unit === 'integer' || row.unit === 'sse';
 
+/**
+ * AVX has two thousand handlers without it, and building them takes time whenever a machine starts:
+ * in 64-bit code they are those that any address can use. Compiled code does not go by handlers.
+ */
+const hasFlatForm = (row: Row): boolean => row.unit !== 'avx';
+
 const isMoffs = (row: Row): boolean => row.operands.some((o) => o.place === 'moffs');
 
 /** True when the row's semantics depend on the effective operand size. */
@@ -64,8 +70,8 @@ function opsizesOf(row: Row, wide: boolean): readonly Size[] {
 function addressingsOf(row: Row, wide: boolean): readonly Addressing[] {
   const { forms } = row.encoding;
   if (IMPLICIT_ADDRESS.has(row.mnemonic) || isMoffs(row))
-    return wide ? ['flat', 'checked'] : ['checked'];
-  const memory: Addressing[] = wide ? ['flat', 'checked'] : ['checked'];
+    return wide && hasFlatForm(row) ? ['flat', 'checked'] : ['checked'];
+  const memory: Addressing[] = wide && hasFlatForm(row) ? ['flat', 'checked'] : ['checked'];
   if (wide && hasBaseForm(row)) memory.unshift('base');
   if (forms === 'both') return ['register', ...memory];
   if (forms === 'memory') return memory;
@@ -178,7 +184,8 @@ export class HandlerIndex {
       row.rep === 'none' ? 0 : row.rep === 'rep' && instruction.rep ? 0xf3 : instruction.rep;
     const wide = this.widthFree[row.id] || instruction.codeSize === 8;
     const lock = instruction.lock && addressing !== 'register';
-    return this.byKey.get(keyOf(row.id, size, ADDRESSING_CODE[addressing], lock, rep, wide));
+    const form = addressing === 'flat' && !hasFlatForm(row) ? 'checked' : addressing;
+    return this.byKey.get(keyOf(row.id, size, ADDRESSING_CODE[form], lock, rep, wide));
   }
 }
 
