@@ -201,9 +201,9 @@ avx_strlen(uint64_t steps)
 const struct item avx_items[] = {
 	{ "avx2", "byte", FRAME_BYTES, 100, 1000, avx2, make_frames },
 	{ "avx2-permute", "byte", FRAME_BYTES, 100, 1000, avx2_permute, make_frames },
-	{ "avx-matrix", "product", ORDER * ORDER * ORDER, 20, 200, avx_matrix, make_matrices },
-	{ "avx-fma", "product", ORDER * ORDER * ORDER, 20, 200, fma_matrix, make_matrices },
-	{ "avx-copy", "byte", FRAME_BYTES, 400, 4000, avx_copy, make_frames },
-	{ "avx-strlen", "byte", TEXT_BYTES, 4000, 40000, avx_strlen, make_frames },
+	{ "avx-matrix", "product", ORDER * ORDER * ORDER, 10, 100, avx_matrix, make_matrices },
+	{ "avx-fma", "product", ORDER * ORDER * ORDER, 4, 40, fma_matrix, make_matrices },
+	{ "avx-copy", "byte", FRAME_BYTES, 2500, 25000, avx_copy, make_frames },
+	{ "avx-strlen", "byte", TEXT_BYTES, 30000, 300000, avx_strlen, make_frames },
 	{ NULL },
 };

@@ -111,6 +111,7 @@ function runWide(x: Context, legacy: Row, semantic: Semantic): void {
   const adds = x.row.operands.length > legacy.operands.length;
   const first: Partial<Vector> = adds ? source(x, 1) : {};
   const deferred = x.f.local('i32');
+  let hasDeferred = false;
   const results = wideSources(x, legacy).map((sources, half) => {
     const lane: Lane = {
       row: legacy,
@@ -121,9 +122,10 @@ function runWide(x: Context, legacy: Row, semantic: Semantic): void {
     };
     const context = new LaneContext(x, lane);
     semantic(context);
+    hasDeferred ||= context.hasDeferred;
     return x.f.let(context.value);
   });
-  if (legacy.unit === 'sse') settleDeferred(x, deferred, stagesOf(legacy));
+  if (hasDeferred) settleDeferred(x, deferred, stagesOf(legacy));
   const [low, high] = results;
   // Conversions to narrower lanes leave both results in lower halves.
   const narrows = vectorBytes(x, 0) === 16;

@@ -189,8 +189,11 @@ export class HandlerIndex {
   }
 }
 
-/** Faults that depend on the row alone, before its semantics. */
-export function prelude(x: InterpreterContext): void {
+/**
+ * Faults that depend on the row alone, before its semantics. `isLong`: the code is known to be
+ * 64-bit code, not only to be like it.
+ */
+export function prelude(x: InterpreterContext, isLong = false): void {
   const { row, cpu } = x;
   const traps = i32.load(cpu, S.fpuTraps);
   const trap = (bit: number, vector: number): void => {
@@ -211,7 +214,7 @@ export function prelude(x: InterpreterContext): void {
   }
   if (row.unit === 'avx') {
     const unusable = i32.and(traps, c32(FPU_TRAP.avxUd));
-    x.raise(VECTOR.UD, { when: i32.or(unusable, hasParagraphs(cpu)) });
+    x.raise(VECTOR.UD, { when: isLong ? unusable : i32.or(unusable, hasParagraphs(cpu)) });
     trap(FPU_TRAP.avxNm, VECTOR.NM);
   }
   if (row.cpl0) x.raise(VECTOR.GP, { code: c32(0), when: i32.load(cpu, S.cpl) });

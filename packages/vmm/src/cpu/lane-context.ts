@@ -59,6 +59,8 @@ export class LaneContext implements Context {
   readonly hasPlainStrings = false;
   private readonly outer: Context;
   private readonly lane: Lane;
+  /** True when the semantics have called something of which the exceptions wait. */
+  hasDeferred = false;
   private readonly place: I32 | undefined;
   private readonly result: Local<'v128'> | undefined;
 
@@ -132,6 +134,7 @@ export class LaneContext implements Context {
     const places = args.filter((arg) => arg instanceof LanePlace);
     const passed = args.map((arg) => (arg instanceof LanePlace ? arg.spill(cpu) : arg));
     if (deferred) {
+      this.hasDeferred = true;
       attemptDeferred(this.outer, deferred, fn, ...passed);
     } else {
       this.outer.attempt(fn, ...passed);

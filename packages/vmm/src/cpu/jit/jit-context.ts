@@ -29,7 +29,7 @@ import type { LocalFlags } from './local-flags.ts';
 import type { RegionInstruction } from './region.ts';
 import type { DirtyRegisters } from './region-exits.ts';
 import { type RegionLocals, vectorBit } from './region-locals.ts';
-import { XmmPlace } from './xmm-place.ts';
+import { UpperPlace, XmmPlace } from './xmm-place.ts';
 
 /** How a region is left, and where it goes on; given by the region's compiler. */
 export interface RegionWays {
@@ -197,7 +197,7 @@ export class JitContext extends InterpreterContext {
   }
 
   override ymmAddress(i: number): I32 {
-    return i32.add(this.cpu, c32(S.ymmHigh + 16 * this.vectorNumber(i)));
+    return new UpperPlace(this.f, this.cpu, this.vectorNumber(i));
   }
 
   override mmAddress(i: number): I32 {

@@ -316,7 +316,7 @@ export class RegionCompiler {
       : new NarrowContext(known, this.flags, this.region.kind);
     if (setsFlagsOnCondition(at)) this.flags.settle();
     const units = UNITS[x.row.unit] ?? 0;
-    if ((this.units & units) !== units) prelude(x);
+    if ((this.units & units) !== units) prelude(x, at.instruction.codeSize === 8);
     this.units |= units;
     this.run(x);
     if (x.hasEnded) return true;

@@ -1,6 +1,8 @@
-// An XMM register of a region: semantics read and write it as memory, of which it is a local.
+// An XMM register of a region: semantics read and write it as memory, of which it is a local. Upper
+// halves of YMM registers stay in the state, where they are reached by an offset.
 
-import { c32, type I32, i32, type Local, type V128 } from '../../wasm/expr.ts';
+import { c32, type Expr, type I32, i32, type Local, Place, type V128 } from '../../wasm/expr.ts';
+import type { FunctionBuilder } from '../../wasm/function.ts';
 import { v128 } from '../../wasm/simd.ts';
 import { S } from '../state.ts';
 import { VectorPlace } from '../vector-place.ts';
@@ -40,5 +42,31 @@ export class XmmPlace extends VectorPlace {
 
   reload(cpu: I32): void {
     this.set(v128.load(cpu, S.xmm + 16 * this.n));
+  }
+}
+
+/** Bits 255:128 of YMM register `n`: loaded and stored whole. */
+export class UpperPlace extends Place {
+  private readonly f: FunctionBuilder;
+  private readonly cpu: I32;
+  private readonly n: number;
+
+  constructor(f: FunctionBuilder, cpu: I32, n: number) {
+    super();
+    this.f = f;
+    this.cpu = cpu;
+    this.n = n;
+  }
+
+  load(): Expr {
+    return v128.load(this.cpu, S.ymmHigh + 16 * this.n);
+  }
+
+  store(_opcode: number, value: Expr): void {
+    this.f.storeV128(this.cpu, value as V128, S.ymmHigh + 16 * this.n);
+  }
+
+  at(): never {
+    throw new TypeError('the upper half of a vector register is used in parts');
   }
 }
