@@ -1,6 +1,6 @@
 // The decoder against the processor that runs this test: which bytes are instructions, and where
 // LOCK is allowed. All opcodes of the maps 0F, 0F 38 and 0F 3A, with every mandatory prefix and
-// REX.W.
+// REX.W; and with VEX of every length, prefix and W, with and without a register in VEX.vvvv.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -131,3 +131,45 @@ test.skipIf(!able)('decode() refuses LOCK where this processor does', () => {
   expect(all.filter(({ row }) => row !== undefined).length).toBeGreaterThan(300);
   expect(disagreements(all)).toEqual([]);
 });
+
+/** Opcodes with VEX that are of AVX-512's mask registers, AVX-VNNI, AMX, VAES, VPCLMULQDQ or GFNI. */
+const newerVex: Readonly<Record<string, RegExp>> = {
+  e1: /^(?:4[124567ab]|9[012389])$/,
+  e2: /^(?:49|4b|5[0123ce]|cf|d[cdef])$/,
+  e3: /^(?:3[0123]|44|c[ef])$/,
+};
+
+/** Every opcode behind a VEX prefix of three bytes; memory at [rdi] and register forms. */
+function* vexCases(decoder: Decoder): Generator<Case & { readonly isNewer: boolean }> {
+  const instruction = createInstruction();
+  const hex = (byte: number) => byte.toString(16).padStart(2, '0');
+  for (const map of ['e1', 'e2', 'e3']) {
+    for (let at = 0; at < 256 * 16 * 32; at++) {
+      const [opcode, reg] = [at >> 9, (at >> 6) & 7];
+      const modrm = (at & 1 ? 0xc0 : 0x07) | (reg << 3);
+      // W, a register in vvvv or none, L, pp: bits 5:1.
+      const last = ((at & 2) << 6) | (at & 4 ? 0x68 : 0x78) | ((at >> 3) & 7);
+      const text = `c4${map}${hex(last)}${hex(opcode)}${hex(modrm)}`;
+      const bytes = Buffer.from(`${text}${'00'.repeat(8)}`, 'hex');
+      const status = decoder.decode(bytes, 0, bytes.length, 8, instruction);
+      const isNewer = newerVex[map].test(hex(opcode));
+      if (status === DecodeStatus.ok) {
+        const row = instruction.row.name;
+        yield { hex: bytes.toString('hex', 0, instruction.length), row, isNewer };
+      } else {
+        yield { hex: map === 'e3' ? `${text}00` : text, row: undefined, isNewer };
+      }
+    }
+  }
+}
+
+test.skipIf(!able || !hostFeatures().includes('avx2'))(
+  'decode() refuses what this processor refuses behind a VEX prefix',
+  () => {
+    const decoder = new Decoder(hostFeatures());
+    const all = [...vexCases(decoder)].filter(({ row, isNewer }) => row !== undefined || !isNewer);
+    expect(all.filter(({ row }) => row !== undefined).length).toBeGreaterThan(20000);
+    expect(disagreements(all).slice(0, 20)).toEqual([]);
+  },
+  120_000,
+);
