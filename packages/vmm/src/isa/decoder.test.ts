@@ -161,3 +161,31 @@ test('Decoder() without a feature decodes what is left without it', () => {
   expect(statusOf('0f 58 c1', 8, new Decoder([]))).toBe(DecodeStatus.invalid);
   expect(statusOf('0f 0d 08', 8, new Decoder([]))).toBe(DecodeStatus.ok);
 });
+
+test('decode() takes registers from VEX, and refuses it behind LOCK, 66, F2, F3 and REX', () => {
+  // vpaddd xmm9, xmm10, [r11 + r12 * 2]: SDM vol. 2A, figure 2-9.
+  expect(decoded('c4 01 29 fe 0c 63')).toMatchObject({
+    ...{ reg: 9, vvvv: 10, base: 11, index: 12, scale: 1 },
+    row: { mnemonic: 'vpaddd', unit: 'avx' },
+  });
+  expect(decoded('c5 ed fe cb')).toMatchObject({ reg: 1, vvvv: 2, rm: 3 });
+  for (const prefix of ['f0', '66', 'f2', 'f3', '40']) {
+    expect(statusOf(`${prefix} c5 ed fe cb`), prefix).toBe(DecodeStatus.invalid);
+  }
+  for (const prefix of ['67', '64', '2e']) {
+    expect(statusOf(`${prefix} c5 ed fe cb`), prefix).toBe(DecodeStatus.ok);
+  }
+  // vmovaps has no second source: VEX.vvvv must be 1111b. Of gathers three registers must differ.
+  expect(statusOf('c5 f8 28 c1')).toBe(DecodeStatus.ok);
+  expect(statusOf('c5 e8 28 c1')).toBe(DecodeStatus.invalid);
+  expect(statusOf('c4 e2 69 90 0c 18')).toBe(DecodeStatus.ok);
+  expect(statusOf('c4 e2 71 90 0c 18')).toBe(DecodeStatus.invalid);
+});
+
+test('decode() tells VEX from LES and LDS outside 64-bit code', () => {
+  for (const mode of [2, 4] as const) {
+    expect(decoded('c5 00', mode).row.mnemonic).toBe('lds');
+    expect(decoded('c4 00', mode).row.mnemonic).toBe('les');
+    expect(decoded('c5 ed fe cb', mode).row.mnemonic).toBe('vpaddd');
+  }
+});

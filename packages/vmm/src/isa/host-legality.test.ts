@@ -132,7 +132,9 @@ test.skipIf(!able)('decode() refuses LOCK where this processor does', () => {
   expect(disagreements(all)).toEqual([]);
 });
 
-/** Opcodes with VEX that are of AVX-512's mask registers, AVX-VNNI, AMX, VAES, VPCLMULQDQ or GFNI. */
+/**
+ * Opcodes with VEX that are of AVX-512's mask registers, AVX-VNNI, AMX, VAES, VPCLMULQDQ or GFNI.
+ */
 const newerVex: Readonly<Record<string, RegExp>> = {
   e1: /^(?:4[124567ab]|9[012389])$/,
   e2: /^(?:49|4b|5[0123ce]|cf|d[cdef])$/,

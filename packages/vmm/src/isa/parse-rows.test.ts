@@ -80,3 +80,13 @@ test('rows give the flags of a few instructions as the SDM does', () => {
   expect(named('not rmv')).toMatchObject({ flagsWritten: 0, flagsUndefined: 0 });
   expect(named('cmovbe rv, rmv').flagsRead).toBe(CF | ZF);
 });
+
+test('parseRows() makes two rows of a VEX row without a length, with the features of each', () => {
+  const [narrow, wide] = parseRows(['[avx/avx2]\nvpaddd  w:xy  r:xy  r:xy/m  VEX.66.0F.WIG FE /r']);
+  expect(narrow).toMatchObject({ name: 'vpaddd xmm, xmm, xmm/m128', feature: 'avx', unit: 'avx' });
+  expect(wide).toMatchObject({ name: 'vpaddd ymm, ymm, ymm/m256', feature: 'avx2' });
+  expect(narrow.operands.map(({ place }) => place)).toEqual(['reg', 'vvvv', 'rm']);
+  expect(narrow.encoding.vex).toEqual({ length: 0, w: 'WIG' });
+  expect(wide.encoding).toMatchObject({ map: 1, prefix: '66', vex: { length: 1, w: 'WIG' } });
+  expect(() => parseRows(['vpaddd  w:xmm  r:xmm  VEX.128.66.0E.W0 FE /r'])).toThrow(/VEX/);
+});
