@@ -104,16 +104,27 @@ test('write() of CR8 takes four bits; CR1 and CR5 do not exist', () => {
   expect(x.call('control.read', 8)).toBe(15n);
 });
 
-test('updateModes() derives the floating-point traps from EM, TS and OSFXSR', () => {
+test('updateModes() derives the floating-point traps from EM, TS, OSFXSR and XCR0', () => {
+  const { x87, mmxUd, mmxNm, sseUd, sseNm, avxUd, avxNm } = FPU_TRAP;
+  const traps = (): number => x.get32(S.fpuTraps);
   write(4, 0x200n);
-  expect(x.get32(S.fpuTraps)).toBe(0);
+  expect(traps()).toBe(avxUd);
   write(0, 0x19n);
-  expect(x.get32(S.fpuTraps)).toBe(FPU_TRAP.x87 | FPU_TRAP.mmxNm | FPU_TRAP.sseNm);
+  expect(traps()).toBe(x87 | mmxNm | sseNm | avxNm | avxUd);
   write(0, 0x15n);
-  expect(x.get32(S.fpuTraps)).toBe(FPU_TRAP.x87 | FPU_TRAP.mmxUd | FPU_TRAP.sseUd);
+  expect(traps()).toBe(x87 | mmxUd | sseUd | avxUd);
   write(0, 0x11n);
   write(4, 0n);
-  expect(x.get32(S.fpuTraps)).toBe(FPU_TRAP.sseUd);
+  expect(traps()).toBe(sseUd | avxUd);
+  // OSXSAVE, and SSE and AVX in XCR0: all three of them.
+  x.set64(S.xcr0, 7n);
+  write(4, 0x200n);
+  expect(traps()).toBe(avxUd);
+  write(4, 0x40200n);
+  expect(traps()).toBe(0);
+  x.set64(S.xcr0, 3n);
+  write(4, 0x40200n);
+  expect(traps()).toBe(avxUd);
 });
 
 test.each([
