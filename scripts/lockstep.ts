@@ -4,8 +4,9 @@
 //
 // runs random programs (packages/vmm/test/lockstep) of 64-, 32- and 16-bit code until they have
 // executed N blocks, 1000000 unless given, or for that many seconds, each with the compiler off, on
-// with a low limit of heat, and for every block at once. The compiler's runs must show what the interpreter's shows. At the
-// first difference it says how to see it again, and ends with status 1. The seed is printed.
+// with a low limit of heat, and for every block at once. The compiler's runs must show what the
+// interpreter's shows. At the first difference it says how to see it again, and ends with status 1.
+// The seed is printed.
 
 import process from 'node:process';
 import { parseArgs } from 'node:util';
