@@ -1,9 +1,6 @@
 # 32
 # Instructions that look at descriptors, bounds and frames: SDM vol. 2, each under its name.
 start:
-  mov ax, 0x10
-  mov fs, ax
-  call flatten
   mov dword ptr [0x33000], 10
   mov dword ptr [0x33004], 20
   mov ecx, 10

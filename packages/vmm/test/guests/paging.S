@@ -1,9 +1,6 @@
 # 32
 # 32-bit paging with 4 MiB pages and WP, then PAE with NX: SDM vol. 3A, 4.3, 4.4, 4.6 to 4.8, 4.10.
 start:
-  mov ax, 0x10
-  mov fs, ax
-  call flatten
   # Directory at 0x50000, table for the second 4 MiB at 0x51000; the first 4 MiB are one page.
   mov edi, 0x50000
   mov ecx, 0x1000

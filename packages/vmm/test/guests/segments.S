@@ -1,9 +1,6 @@
 # 32
 # Segment limits, types and the loading of segment registers: SDM vol. 3A, 5.3 to 5.6, 6.15.
 start:
-  mov ax, 0x10
-  mov fs, ax
-  call flatten
   attempt mov eax, [0xfffffffe]
   attempt mov ax, [0xffffffff]
   attempt mov eax, ss:[0xfffffffe]
