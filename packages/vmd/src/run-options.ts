@@ -1,17 +1,19 @@
 // The options of "vmctl run", apart from what they mean: whoever only wants to know which there are
 // does not load a machine.
 
-import { ENGINES, JIT_MODES } from 'vmm-node/options';
+import { BOOT_DEVICES, ENGINES, JIT_MODES } from 'vmm-node/options';
 import type { Option } from './getopt.ts';
 
 /** The options of "vmctl run". */
 export const RUN_OPTIONS: readonly Option[] = [
   { name: 'v' },
   { name: 'm', argument: 'size' },
+  { name: 'B', argument: 'device', choices: BOOT_DEVICES },
   { name: 'b', argument: 'kernel', choices: 'path' },
   { name: 'I', argument: 'initrd', choices: 'path' },
   { name: 'a', argument: 'cmdline' },
   { name: 'd', argument: 'disk', repeats: true, choices: 'path' },
+  { name: 'r', argument: 'iso', choices: 'path' },
   { name: 'L' },
   { name: 'p', argument: 'forward', repeats: true },
   { name: 'e', argument: 'engine', choices: ENGINES },

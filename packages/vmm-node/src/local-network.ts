@@ -21,6 +21,13 @@ const NUMBERING_DEFAULT: RunNumbering = { prefix: LOCAL_PREFIX, vmId: 1 };
 /** vmd(8)'s prefix of MAC addresses, with the number of the interface. */
 const MAC_PREFIX = [0xfe, 0xe1, 0xbb, 0xd1];
 
+/** What the guest is told of itself by DHCP. */
+export interface GuestNames {
+  readonly name: string;
+  /** The file that it finds it was booted from. */
+  readonly bootFile?: string;
+}
+
 /** A network interface of a guest, and what is plugged into it. */
 export interface OpenInterface {
   readonly mac: Uint8Array;
@@ -28,17 +35,17 @@ export interface OpenInterface {
 }
 
 /**
- * Plugs in the interfaces of the machine `name`. Rejects with VmmError when a port cannot be
+ * Plugs in the interfaces of a machine. Rejects with VmmError when a port cannot be
  * forwarded, or the prefix has no address for the machine.
  */
 export async function openInterfaces(
   interfaces: readonly RunInterface[],
-  name: string,
+  names: GuestNames,
 ): Promise<OpenInterface[]> {
   const open: OpenInterface[] = [];
   try {
     for (const [index, { mac = randomMac(index), network }] of interfaces.entries()) {
-      const gateway = network && (await openLocalNetwork(network, index, mac, name));
+      const gateway = network && (await openLocalNetwork(network, index, mac, names));
       open.push({ mac, gateway });
     }
   } catch (error) {
@@ -64,7 +71,7 @@ async function openLocalNetwork(
   network: RunNetwork,
   index: number,
   guestMac: Uint8Array,
-  name: string,
+  { name, bootFile }: GuestNames,
 ): Promise<Gateway> {
   const clock = new HostClock();
   const entropy = new HostEntropy();
@@ -87,6 +94,7 @@ async function openLocalNetwork(
     hostLoopback: network.hostLoopback,
     // RFC 1123, section 2.1: what a virtual machine may be called is wider.
     ...(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/i.test(name) ? { hostname: name } : {}),
+    ...(bootFile === undefined ? {} : { bootFile }),
   });
   try {
     for (const { protocol, at, guestPort } of network.forwards) {

@@ -4,6 +4,7 @@
 
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import {
+  type BootDevice,
   type Clock,
   type Engine,
   type EngineVm,
@@ -12,6 +13,7 @@ import {
   type JitMode,
   Machine,
   type MachineHost,
+  type RamLayout,
   type SerialPeer,
   SoftEngine,
   type SoftStatistics,
@@ -36,7 +38,7 @@ import { CODE_BYTES } from './vm-memory.ts';
 export interface VcpuWorkerData {
   readonly name: string;
   readonly memory: WebAssembly.Memory;
-  readonly memoryBytes: number;
+  readonly ram: RamLayout;
   readonly link: SharedArrayBuffer;
   readonly addressBytes: number;
   readonly port: MessagePort;
@@ -44,9 +46,11 @@ export interface VcpuWorkerData {
   readonly kernelPath: string;
   readonly modules: readonly RunModule[];
   readonly commandLine: string;
-  /** Network interfaces first. */
+  /** Network interfaces first, then disks; the last may be a CD-ROM drive. */
   readonly devices: readonly DeviceDescription[];
   readonly nics: number;
+  readonly disks: number;
+  readonly bootDevice: BootDevice;
   readonly engine: EngineChoice['engine'];
   readonly jit: JitMode;
   /** What compiles in another thread. */
@@ -224,7 +228,7 @@ function main(data: VcpuWorkerData): void {
     watched = openEngine(data, clock, entropy);
     host.machine = new Machine({
       name: data.name,
-      ram: new GuestRam(data.memory, data.memoryBytes),
+      ram: new GuestRam(data.memory, data.ram),
       engine: watched.engine,
       clock,
       entropy,
@@ -234,7 +238,9 @@ function main(data: VcpuWorkerData): void {
       commandLine: data.commandLine,
       console: host.console,
       nics: devices.slice(0, data.nics),
-      disks: devices.slice(data.nics),
+      disks: devices.slice(data.nics, data.nics + data.disks),
+      cdrom: devices[data.nics + data.disks],
+      bootDevice: data.bootDevice,
       exitPort: data.exitPort,
       noReboot: data.noReboot,
     });

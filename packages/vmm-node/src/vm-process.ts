@@ -10,21 +10,26 @@ import {
 } from 'node:worker_threads';
 import {
   type Disk,
+  detectImage,
   GuestRam,
   type MachineEnd,
+  type RamLayout,
+  ramBytes,
   ramRanges,
+  ScsiCdrom,
   type VirtioDevice,
   VirtioNetBackend,
   VmmError,
   virtioBlk,
   virtioNet,
+  virtioScsi,
 } from 'vmm';
 import { type CompileLink, startCompiler } from './compile-service.ts';
 import { ConsolePump } from './console-pump.ts';
 import { openDisk } from './disk-image.ts';
 import { chooseEngine, type EngineChoice } from './engine-choice.ts';
 import { closeInterfaces, type OpenInterface, openInterfaces } from './local-network.ts';
-import type { RunEnd, RunOptions, RunOutcome, RunStatistics } from './run-options.ts';
+import type { RunDisk, RunEnd, RunOptions, RunOutcome, RunStatistics } from './run-options.ts';
 import {
   createLinkMemory,
   type MainMessage,
@@ -39,6 +44,8 @@ import { createVmMemory } from './vm-memory.ts';
 /** How long a machine that is to stop may take: a slice takes a millisecond or two. */
 const STOP_MS_MAX = 2000;
 const TIMEOUT_STATUS = 124;
+/** What OpenBSD's installer takes for the order to install by itself (autoinstall(8)). */
+const AUTO_INSTALL = 'auto_install';
 /**
  * The worker makes much garbage when it builds its processor, and none afterwards, so that what its
  * heap has grown to by then stays. Node's default leaves 30 MB, this 8 MB; building takes no
@@ -63,44 +70,86 @@ type WorkerEnd =
 export async function runVm(options: RunOptions): Promise<RunOutcome> {
   const choice = chooseEngine(options.engine);
   options.onEngine?.(choice);
-  const memory = createVmMemory(options.memoryBytes);
-  const disks = await openDisks(options);
+  const image = { name: options.kernelPath, bytes: options.kernel };
+  const hasFirmware = detectImage(image) === 'firmware';
+  checkBootDevice(options, hasFirmware);
+  const ram = { memoryBytes: options.memoryBytes, hasFirmware };
+  const memory = createVmMemory(ramBytes(ram));
+  const opened = await openDisks(options);
+  const disks = opened.slice(0, options.disks.length);
+  const cdrom = opened[disks.length];
   let interfaces: readonly OpenInterface[] = [];
   try {
-    interfaces = await openInterfaces(options.interfaces ?? [{}], options.name);
-    return await new VmProcess(options, choice.engine, memory, disks, interfaces).run();
+    interfaces = await openInterfaces(options.interfaces ?? [{}], {
+      name: options.name,
+      ...(options.bootDevice === 'net' && { bootFile: AUTO_INSTALL }),
+    });
+    const parts = { ram, memory, disks, cdrom, interfaces };
+    return await new VmProcess(options, choice.engine, parts).run();
   } finally {
     closeInterfaces(interfaces);
-    await closeDisks(disks);
+    await closeDisks(opened);
   }
 }
 
-async function openDisks(options: RunOptions): Promise<Disk[]> {
-  const disks: Disk[] = [];
+/** As vmd(8) has it: firmware boots disks and CD-ROMs, and what is booted by net is a kernel. */
+function checkBootDevice(options: RunOptions, hasFirmware: boolean): void {
+  const { bootDevice = 'auto', kernelPath, disks, cdrom } = options;
+  const refuse = (reason: string): never => {
+    throw new VmmError('EINVAL', `Cannot boot from device ${bootDevice}: ${reason}.`);
+  };
+  if (bootDevice === 'auto') return;
+  if (bootDevice === 'net') {
+    if (hasFirmware) refuse('that takes a kernel, which is loaded in place of what a net would send');
+    return;
+  }
+  if (!hasFirmware) refuse(`${kernelPath} is a kernel, not a firmware`);
+  if (bootDevice === 'disk' && disks.length === 0) refuse('there is none');
+  if (bootDevice === 'cdrom' && cdrom === undefined) refuse('there is none');
+}
+
+/** The disks in their order, and behind them the CD-ROM if there is one. */
+async function openDisks({ disks, cdrom }: RunOptions): Promise<Disk[]> {
+  const images = [...disks, ...(cdrom === undefined ? [] : [isoImage(cdrom)])];
+  const opened: Disk[] = [];
   try {
-    for (const disk of options.disks) disks.push(await openDisk(disk, disk.readOnly));
+    for (const image of images) opened.push(await openDisk(image, image.readOnly));
   } catch (error) {
-    await closeDisks(disks);
+    await closeDisks(opened);
     throw error;
   }
-  return disks;
+  return opened;
 }
+
+/** Never anything but the bytes of a medium: one that begins like a qcow2 image is none. */
+const isoImage = (path: string): RunDisk => ({ path, format: 'raw', readOnly: true });
 
 async function closeDisks(disks: readonly Disk[]): Promise<void> {
   const results = await Promise.allSettled(disks.map((disk) => disk.close()));
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
+/** What a machine is made of in this thread. */
+interface VmParts {
+  readonly ram: RamLayout;
+  readonly memory: WebAssembly.Memory;
+  readonly disks: readonly Disk[];
+  readonly cdrom: Disk | undefined;
+  readonly interfaces: readonly OpenInterface[];
+}
+
 /** The run of one machine, seen from the main thread. */
 class VmProcess {
   private readonly options: RunOptions;
   private readonly engine: EngineChoice['engine'];
+  private readonly layout: RamLayout;
   private readonly memory: WebAssembly.Memory;
   private readonly linkMemory: SharedArrayBuffer;
   private readonly addressBytes: number;
   private readonly link: ThreadLink;
   private readonly servers: readonly BackendServer[];
   private readonly nics: number;
+  private readonly disks: number;
   private readonly console: ConsolePump;
   private readonly port: MessagePort;
   private readonly workerPort: MessagePort;
@@ -112,14 +161,13 @@ class VmProcess {
   constructor(
     options: RunOptions,
     engine: EngineChoice['engine'],
-    memory: WebAssembly.Memory,
-    disks: readonly Disk[],
-    interfaces: readonly OpenInterface[],
+    { ram: layout, memory, disks, cdrom, interfaces }: VmParts,
   ) {
     this.options = options;
     this.engine = engine;
+    this.layout = layout;
     this.memory = memory;
-    const last = ramRanges(options.memoryBytes).at(-1)!;
+    const last = ramRanges(layout).at(-1)!;
     this.addressBytes = last.gpa + last.sizeBytes;
     this.linkMemory = createLinkMemory(this.addressBytes);
     this.link = new ThreadLink(this.linkMemory, this.addressBytes);
@@ -128,15 +176,17 @@ class VmProcess {
     this.workerPort = channel.port2;
     this.console = new ConsolePump(options.console, this.link);
 
-    const ram = new GuestRam(memory, options.memoryBytes);
+    const ram = new GuestRam(memory, layout);
     ram.watch((gpa, length) => this.link.writtenPages.add(gpa, length));
     const nics = interfaces.map((it, index) => networkInterface(ram, it, index));
     const blocks = disks.map((disk, index) =>
       virtioBlk(`vioblk${index}`, ram, disk, `disk${index}`),
     );
+    const drives = cdrom === undefined ? [] : [virtioScsi('vioscsi0', ram, new ScsiCdrom(cdrom))];
     this.nics = nics.length;
+    this.disks = blocks.length;
     const post = (message: MainMessage): void => this.port.postMessage(message);
-    this.servers = [...nics, ...blocks].map(
+    this.servers = [...nics, ...blocks, ...drives].map(
       (device, index) => new BackendServer(index, device, this.link, post),
     );
   }
@@ -172,7 +222,7 @@ class VmProcess {
     const data: VcpuWorkerData = {
       name: options.name,
       memory: this.memory,
-      memoryBytes: options.memoryBytes,
+      ram: this.layout,
       link: this.linkMemory,
       addressBytes: this.addressBytes,
       port: this.workerPort,
@@ -182,6 +232,8 @@ class VmProcess {
       commandLine: options.commandLine,
       devices: this.servers.map((server) => server.description),
       nics: this.nics,
+      disks: this.disks,
+      bootDevice: options.bootDevice ?? 'auto',
       engine: this.engine,
       jit: options.jit,
       compiler,

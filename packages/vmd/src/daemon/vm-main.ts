@@ -7,6 +7,7 @@ import { Socket } from 'node:net';
 import { VmmError } from 'vmm/errors';
 import type { RunControl, RunOutcome } from 'vmm-node/options';
 import { asSentence } from '../control/protocol.ts';
+import { firmwarePath } from '../firmware-file.ts';
 import { readImage, readModules } from '../read-images.ts';
 import { ConsoleHub } from './console-hub.ts';
 import type { VmPlan } from './run-plan.ts';
@@ -31,7 +32,8 @@ function tell(message: FromVm): void {
 }
 
 async function run(plan: VmPlan): Promise<RunOutcome> {
-  const kernel = readImage('kernel', plan.boot, plan.memoryBytes);
+  const kernelPath = plan.boot ?? firmwarePath();
+  const kernel = readImage('kernel', kernelPath, plan.memoryBytes);
   const modules = readModules(plan.initrd ?? undefined, plan.memoryBytes);
   const [{ runVm }, { runInterfaces }] = await Promise.all([
     import('vmm-node'),
@@ -41,10 +43,12 @@ async function run(plan: VmPlan): Promise<RunOutcome> {
     name: plan.name,
     memoryBytes: plan.memoryBytes,
     kernel,
-    kernelPath: plan.boot,
+    kernelPath,
     modules,
     commandLine: plan.cmdline ?? COMMAND_LINE_DEFAULT,
     disks: plan.disks,
+    ...(plan.cdrom !== null && { cdrom: plan.cdrom }),
+    bootDevice: plan.bootDevice,
     interfaces: runInterfaces(plan),
     engine: plan.engine,
     jit: plan.jit,

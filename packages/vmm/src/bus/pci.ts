@@ -45,6 +45,8 @@ export interface PciWiring {
   readonly line: (irq: number) => IrqLine;
   /** Answers byte accesses to port 0xCF9, which lies inside the address register. */
   readonly resetControl?: PortDevice;
+  /** The subsystem that the host bridge shows; OpenBSD's, 0, unless given. */
+  readonly hostSubsystem?: { readonly vendor: number; readonly id: number };
 }
 
 /** Version 1 of the state of {@link PciBus}; the functions in order of device number. */
@@ -78,7 +80,8 @@ export class PciBus implements PortDevice {
       vendor: PCI_VENDOR_OPENBSD,
       device: PCI_PRODUCT_OPENBSD_PCHB,
       classCode: CLASS_BRIDGE_HOST,
-      subsystemVendor: PCI_VENDOR_OPENBSD,
+      subsystemVendor: wiring.hostSubsystem?.vendor ?? PCI_VENDOR_OPENBSD,
+      subsystem: wiring.hostSubsystem?.id ?? 0,
     });
     this.add(bridge, { interrupt: false });
   }

@@ -6,6 +6,7 @@
 // from outside. A reset, be it asked for at a port or the processor's own (triple fault), stops the
 // devices, loads the kernel anew into the RAM as it is, and starts it.
 
+import { assert } from '../base/assert.ts';
 import type { Clock, Entropy } from '../base/clock.ts';
 import { VmmError } from '../base/errors.ts';
 import type { MmioSize } from '../bus/mmio-bus.ts';
@@ -23,12 +24,15 @@ import {
   VMX_EXIT_IO,
   VMX_EXIT_TRIPLE_FAULT,
 } from '../vmm/exit-reasons.ts';
+import type { VcpuRegState } from '../vmm/registers.ts';
 import type { VmRunParams } from '../vmm/structs.ts';
 import { runParams, VEI_DIR_IN, VRP_IRQ_NONE } from '../vmm/structs.ts';
-import { loadKernel } from './boot/detect.ts';
+import { detectImage, loadKernel } from './boot/detect.ts';
+import { loadFirmware } from './boot/firmware.ts';
 import type { BootModule, KernelImage } from './boot/image.ts';
-import { bootRegisters } from './boot-registers.ts';
+import { bootRegisters, resetRegisters } from './boot-registers.ts';
 import { type GuestRam, ramRanges } from './guest-ram.ts';
+import type { BootDevice } from './firmware-files.ts';
 import { Pc } from './pc.ts';
 import { type GapStatistics, RunGaps } from './run-gaps.ts';
 
@@ -56,6 +60,7 @@ export interface MachineOptions {
   readonly clock: Clock;
   readonly entropy: Entropy;
   readonly host: MachineHost;
+  /** A kernel, or a firmware that finds one; `ram` has memory for it then. */
   readonly kernel: KernelImage;
   readonly modules: readonly BootModule[];
   readonly commandLine: string;
@@ -64,6 +69,9 @@ export interface MachineOptions {
   /** In the order of their place on the bus. */
   readonly nics: readonly VirtioDevice[];
   readonly disks: readonly VirtioDevice[];
+  readonly cdrom?: VirtioDevice | undefined;
+  /** What a firmware is to boot from: `auto`, the disks in their order, then the CD-ROM. */
+  readonly bootDevice?: BootDevice;
   /** Whether a write to the debug exit port ends the run. */
   readonly exitPort: boolean;
   /** Whether a reset ends the run. */
@@ -116,6 +124,7 @@ export class Machine {
   private readonly device: VmmDevice;
   private readonly pc: Pc;
   private readonly vmId: number;
+  private readonly isFirmware: boolean;
   private readonly params: VmRunParams;
   private readonly exits = noExits();
   private readonly wide = new Uint32Array(2);
@@ -132,10 +141,12 @@ export class Machine {
 
   /** Throws VmmError when the monitor or the kernel's loader refuses what is asked for. */
   constructor(options: MachineOptions) {
-    const { ram, engine, clock, entropy, console, nics, disks } = options;
+    const { ram, engine, clock, entropy, console, nics, disks, cdrom } = options;
     this.options = options;
+    this.isFirmware = detectImage(options.kernel) === 'firmware';
+    assert(this.isFirmware === ram.layout.hasFirmware, 'firmware and its memory come together');
     this.device = openVmm({ engine, memory: ram.memory });
-    const ranges = ramRanges(ram.memoryBytes);
+    const ranges = ramRanges(ram.layout);
     this.vmId = this.device.create({
       vcp_name: options.name,
       vcp_ncpus: 1n,
@@ -150,12 +161,14 @@ export class Machine {
     ram.watch((gpa, length) => this.memoryWritten(gpa, length));
     this.pc = new Pc({
       memory: ram,
-      memoryBytes: ram.memoryBytes,
+      memoryBytes: ram.layout.memoryBytes,
       clock,
       entropy,
       console,
       nics,
       disks,
+      cdrom,
+      firmware: this.isFirmware ? { bootDevice: options.bootDevice ?? 'auto' } : undefined,
       onReset: () => {
         this.resetAsked = true;
       },
@@ -187,17 +200,25 @@ export class Machine {
   }
 
   private boot(): void {
-    const { ram, kernel, modules, commandLine } = this.options;
-    const { memoryBytes } = ram;
-    const state = loadKernel(ram, kernel, { memoryBytes, commandLine, modules });
     this.device.resetcpu({
       vrp_vm_id: this.vmId,
       vrp_vcpu_id: 0,
-      vrp_init_state: bootRegisters(state),
+      vrp_init_state: this.isFirmware ? this.loadFirmware() : this.loadKernel(),
     });
     this.params.vrp_continue = 0;
     this.params.vrp_irqready = 0;
     this.halted = false;
+  }
+
+  private loadFirmware(): VcpuRegState {
+    loadFirmware(this.options.ram, this.options.kernel);
+    return resetRegisters();
+  }
+
+  private loadKernel(): VcpuRegState {
+    const { ram, kernel, modules, commandLine } = this.options;
+    const { memoryBytes } = ram.layout;
+    return bootRegisters(loadKernel(ram, kernel, { memoryBytes, commandLine, modules }));
   }
 
   private turn(): void {

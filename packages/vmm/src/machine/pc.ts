@@ -3,7 +3,7 @@
 //
 // The ports are an IBM PC/AT's, with the PIIX4's ELCR and reset control, PCI configuration mechanism
 // 1, and QEMU's fw_cfg and debug exit. On PCI, in this order: host bridge, entropy, network
-// interfaces, disks. Not there: DMA controllers, keyboard, video, ACPI, a second serial port; a
+// interfaces, disks, CD-ROM. Not there: DMA controllers, keyboard, video, ACPI, a second serial port; a
 // guest that probes for them reads all ones.
 
 import type { Clock, Entropy } from '../base/clock.ts';
@@ -28,7 +28,13 @@ import {
 import type { VirtioDevice } from '../devices/virtio/virtio-backend.ts';
 import { VirtioPci } from '../devices/virtio/virtio-pci.ts';
 import { virtioRng } from '../devices/virtio/virtio-rng.ts';
-import { CONVENTIONAL_END, EXTENDED_START, lowMemoryEnd } from './boot/memory-map.ts';
+import {
+  CONVENTIONAL_END,
+  EXTENDED_START,
+  firmwareMemoryMap,
+  lowMemoryEnd,
+} from './boot/memory-map.ts';
+import { type BootDevice, firmwareFiles } from './firmware-files.ts';
 
 const PORT = {
   PIC_MASTER: 0x20,
@@ -49,6 +55,13 @@ const PORT = {
 
 const IRQ = { PIT: 0, COM1: 4, RTC: 8 } as const;
 
+/**
+ * The subsystem of QEMU's host bridges, Red Hat's "Qemu virtual machine". SeaBIOS looks for it, and
+ * without it believes that it is on hardware, without fw_cfg. vmd(8)'s firmware is made for its
+ * bridge; this one is anybody's.
+ */
+const FIRMWARE_SUBSYSTEM = { vendor: 0x1af4, id: 0x1100 } as const;
+
 /** What a machine is built of, and what it is wired to. */
 export interface PcOptions {
   readonly memory: GuestMemory;
@@ -59,6 +72,9 @@ export interface PcOptions {
   readonly console: SerialPeer;
   readonly nics: readonly VirtioDevice[];
   readonly disks: readonly VirtioDevice[];
+  readonly cdrom?: VirtioDevice | undefined;
+  /** For a machine that a firmware boots. */
+  readonly firmware?: { readonly bootDevice: BootDevice } | undefined;
   /** The guest asks for a reset by one of the ports that can; {@link Pc.reset} does it. */
   readonly onReset: () => void;
   /** The debug exit port, which exists only with this, was written. */
@@ -73,7 +89,7 @@ export class Pc {
   readonly com1: Ns8250;
   private readonly pics = new I8259Pair();
   private readonly pci: PciBus;
-  private readonly virtio: readonly VirtioPci[];
+  private readonly virtio: VirtioPci[] = [];
   /** What is reset besides the interrupt controllers and PCI. */
   private readonly parts: { reset(): void }[] = [];
 
@@ -93,6 +109,7 @@ export class Pc {
       mmio: this.mmio,
       line: (irq) => pics.line(irq),
       resetControl,
+      ...(options.firmware && { hostSubsystem: FIRMWARE_SUBSYSTEM }),
     });
 
     this.claim(PORT.PIC_MASTER, 2, pics.master);
@@ -110,11 +127,18 @@ export class Pc {
     this.claim(PORT.PCI, 8, this.pci);
     if (options.onExitPort) this.claim(PORT.DEBUG_EXIT, 4, new ExitPort(options.onExitPort));
 
-    const devices = [virtioRng(memory, entropy), ...options.nics, ...options.disks];
-    this.virtio = devices.map((device) => new VirtioPci(device));
-    for (const card of this.virtio) this.pci.add(card.function, { interrupt: true });
+    this.plug(virtioRng(memory, entropy));
+    const nics = options.nics.map((device) => this.plug(device));
+    const disks = options.disks.map((device) => this.plug(device));
+    const cdroms = options.cdrom === undefined ? [] : [this.plug(options.cdrom)];
     this.routeInterrupts();
-    const { memoryBytes } = options;
+    const { memoryBytes, firmware } = options;
+    if (firmware !== undefined) {
+      const { bootDevice } = firmware;
+      const ram = firmwareMemoryMap(memoryBytes);
+      const facts = { bootDevice, nics, disks, cdroms, ram, serialPort: PORT.COM1 };
+      for (const [name, content] of firmwareFiles(facts)) fwCfg.addFile(name, content);
+    }
     rtc.setMemory({
       base: CONVENTIONAL_END,
       extended: lowMemoryEnd(memoryBytes) - EXTENDED_START,
@@ -144,6 +168,13 @@ export class Pc {
   /** PCI's interrupts are level triggered, which is firmware's to tell the controllers. */
   private routeInterrupts(): void {
     for (const card of this.virtio) this.pics.setLevelTriggered(card.function.irq);
+  }
+
+  /** Puts a device on the PCI bus, and returns its number there. */
+  private plug(device: VirtioDevice): number {
+    const card = new VirtioPci(device);
+    this.virtio.push(card);
+    return this.pci.add(card.function, { interrupt: true });
   }
 
   private claim(base: number, size: number, owner: PortDevice): void {

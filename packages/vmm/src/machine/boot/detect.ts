@@ -6,6 +6,7 @@ import { VmmError } from '../../base/errors.ts';
 import type { GuestMemory } from '../../bus/guest-memory.ts';
 import type { BootState } from './boot-state.ts';
 import { EM_386, EM_X86_64, isElf, parseElf } from './elf.ts';
+import { isFirmwareImage } from './firmware.ts';
 import { type BootOptions, type KernelImage, viewOf } from './image.ts';
 import { loadLinux } from './linux.ts';
 import { isLinuxImage } from './linux-header.ts';
@@ -19,6 +20,17 @@ const LOADERS: Record<KernelKind, typeof loadLinux> = {
   linux: loadLinux,
   multiboot: loadMultiboot,
 };
+
+/** What a machine can begin with. */
+export type ImageKind = KernelKind | 'firmware';
+
+/** The kind of an image; ENOEXEC with the reason when it is none that can be booted. */
+export function detectImage(image: KernelImage): ImageKind {
+  const kind = kernelKind(image);
+  if (kind !== undefined) return kind;
+  if (!isElf(image.bytes) && isFirmwareImage(image.bytes)) return 'firmware';
+  throw new VmmError('ENOEXEC', refusal(image));
+}
 
 /**
  * Loads a kernel of any known kind into `memory` and returns the state in which it starts.
@@ -34,9 +46,14 @@ export function loadKernel(
 
 /** The kind of a kernel image; ENOEXEC with the reason when it is none that can be loaded. */
 export function detectKernel(image: KernelImage): KernelKind {
-  if (isLinuxImage(image.bytes)) return 'linux';
-  if (isMultibootImage(image.bytes)) return 'multiboot';
+  const kind = kernelKind(image);
+  if (kind !== undefined) return kind;
   throw new VmmError('ENOEXEC', refusal(image));
+}
+
+function kernelKind({ bytes }: KernelImage): KernelKind | undefined {
+  if (isLinuxImage(bytes)) return 'linux';
+  return isMultibootImage(bytes) ? 'multiboot' : undefined;
 }
 
 const COMPRESSED: ReadonlyArray<readonly [magic: readonly number[], name: string]> = [
@@ -62,7 +79,10 @@ function refusal(image: KernelImage): string {
   if (bytes.length >= 512 && viewOf(bytes).getUint16(510, true) === 0xaa55) {
     return `File ${name} is not a kernel but has a boot sector: it may be a disk image (-d).`;
   }
-  return `File ${name} is not a kernel: it is neither a Linux bzImage nor a Multiboot kernel.`;
+  return (
+    `File ${name} is not a kernel: it is neither a Linux bzImage, nor a Multiboot kernel, ` +
+    'nor a firmware.'
+  );
 }
 
 function elfRefusal(image: KernelImage): string {
