@@ -33,6 +33,12 @@ import {
   VECTOR,
 } from './state.ts';
 
+/**
+ * What a new code page takes of a slice, as so many instructions: to forget the old one, to make it
+ * and to decode a block takes some 10 microseconds.
+ */
+const NEW_PAGE_INSTRUCTIONS = 1000;
+
 /** Host functions that decode; see code-cache.ts. */
 export interface DecodeHost {
   /** (cpu, code page, offset) -> record, or 0 when the cache was emptied to make room. */
@@ -328,6 +334,7 @@ export class FlowBuilder {
       f.loop((again) => {
         f.if(i32.eqz(code), () => {
           f.set(code, call(host.newCodePage, cpu, page, key));
+          this.chargeForPage(f, cpu);
           f.br(again);
         });
       });
@@ -339,6 +346,12 @@ export class FlowBuilder {
       f.if(i32.eqz(i32.or(global, user)), () => f.store32(cpu, c32(1), S.fetchNonGlobal));
       f.return(code);
     });
+  }
+
+  /** A guest that writes over the code that it runs must not keep the processor for long. */
+  private chargeForPage(f: FunctionBuilder, cpu: I32): void {
+    f.store32(cpu, i32.sub(i32.load(cpu, S.budget), c32(NEW_PAGE_INSTRUCTIONS)), S.budget);
+    f.store32(cpu, i32.add(i32.load(cpu, S.pageCharge), c32(NEW_PAGE_INSTRUCTIONS)), S.pageCharge);
   }
 
   private defineLink(host: DecodeHost): void {

@@ -159,7 +159,8 @@ export const S = {
    * i64 counters: instructions retired in finished slices is kept by the engine; these are events.
    */
   tlbMisses: 0x4c0,
-  codeInvalidations: 0x4c8,
+  /** i32, not i64: what new code pages have taken of slices, in instructions that were none. */
+  pageCharge: 0x4c8,
   exceptions: 0x4d0,
   /**
    * i32: answers of MMIO reads that the instruction under way has already got; the next to take.

@@ -92,26 +92,29 @@ const OUTPUT_PORT_NOT_RESET = 0x01;
 
 /**
  * The 8042 of a machine without keyboard and mouse: claim port 0x60 for `data`, 0x64 for
- * `command`. Only its reset line is wired. Reads are those of an empty socket (all ones), so that a
- * driver that drains the output buffer first finds that it never empties, and gives up at once;
- * except that the input buffer is never full, so that whoever wants the reset need not wait.
+ * `command`. Only its reset line is wired. Reads are those of an empty socket (all ones), which boot
+ * loaders look for before they use the controller, and which a driver that drains the output buffer
+ * gives up on at once; except that who reads the status again and again, as one does who waits to
+ * write the reset, finds that the input buffer is not full.
  */
 export class I8042 {
   readonly data: PortDevice;
   readonly command: PortDevice;
   private readonly resetMachine: () => void;
   private outputPortNext = false;
+  /** The status was the last to be read. */
+  private statusRead = false;
 
   constructor(resetMachine: () => void) {
     this.resetMachine = resetMachine;
     this.data = {
       name: 'i8042 data',
-      readPort: () => 0xff,
+      readPort: () => this.readData(),
       writePort: (_offset, _size, value) => this.writeData(value),
     };
     this.command = {
       name: 'i8042 command',
-      readPort: () => 0xff & ~STATUS_INPUT_BUFFER_FULL,
+      readPort: () => this.readStatus(),
       writePort: (_offset, _size, value) => this.writeCommand(value),
     };
   }
@@ -119,6 +122,7 @@ export class I8042 {
   /** Power-on. */
   reset(): void {
     this.outputPortNext = false;
+    this.statusRead = false;
   }
 
   /** What a snapshot keeps. */
@@ -129,6 +133,17 @@ export class I8042 {
   /** Takes back what {@link save} gave. */
   load(state: { readonly v: 1; readonly outputPortNext: boolean }): void {
     this.outputPortNext = state.outputPortNext;
+  }
+
+  private readData(): number {
+    this.statusRead = false;
+    return 0xff;
+  }
+
+  private readStatus(): number {
+    const isWaiting = this.statusRead;
+    this.statusRead = true;
+    return isWaiting ? 0xff & ~STATUS_INPUT_BUFFER_FULL : 0xff;
   }
 
   private writeCommand(value: number): void {

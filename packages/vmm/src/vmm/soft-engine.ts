@@ -404,7 +404,7 @@ export class SoftVcpu implements EngineVcpu {
       this.rewindMmio();
       const stepping = this.mustStep();
       if (!stepping && this.windowOpen()) return EngineExitReason.intWindow;
-      const before = (stepping ? 1 : left) + this.get32(S.exceptions);
+      const before = (stepping ? 1 : left) + this.charges();
       if (stepping) {
         this.queueTrap(this.stepper!.step());
       } else {
@@ -416,8 +416,7 @@ export class SoftVcpu implements EngineVcpu {
         this.expectNobody();
         this.compiled += this.get32(S.compiled);
       }
-      // Exceptions take of the slice too, and are no instructions.
-      const done = (before - this.get32(S.budget) - this.get32(S.exceptions)) | 0;
+      const done = (before - this.get32(S.budget) - this.charges()) | 0;
       this.retired += done;
       left -= Math.max(done, 1);
       const reason = this.get32(S.exit);
@@ -426,6 +425,11 @@ export class SoftVcpu implements EngineVcpu {
       if (!stepping) break;
     }
     return EngineExitReason.none;
+  }
+
+  /** Exceptions take of the slice too, as do new code pages, and are no instructions. */
+  private charges(): number {
+    return this.get32(S.exceptions) + this.get32(S.pageCharge);
   }
 
   /** Whoever waited in compiled code for the guest to return has been left. */
