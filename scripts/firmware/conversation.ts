@@ -12,6 +12,9 @@ const ESCAPES = /\x1b\[[0-9;?]*[@-~]|\x1bc/g;
 /** What was said since the last thing that was waited for, of which a failure shows the end. */
 const SHOWN_CHARS = 2000;
 
+const KEYS_AT_ONCE = 8;
+const ECHO_SECONDS_MAX = 60;
+
 /** How it ended. */
 export interface VmctlEnd {
   readonly status: number | null;
@@ -101,9 +104,17 @@ export class Conversation {
     this.child.stdin!.write(text);
   }
 
-  /** Types `line` and Enter. */
-  enter(line: string): void {
-    this.type(`${line}\r`);
+  /**
+   * Types `line`, a few characters at a time, each when those before have been echoed, as a BIOS
+   * has room for 15 keys; and Enter. A line may break anywhere.
+   */
+  async enter(line: string): Promise<void> {
+    for (let at = 0; at < line.length; at += KEYS_AT_ONCE) {
+      const keys = line.slice(at, at + KEYS_AT_ONCE);
+      this.type(keys);
+      await this.expect(new RegExp([...keys].map(escape).join('\\s*')), ECHO_SECONDS_MAX);
+    }
+    this.type('\r');
   }
 
   /** Waits for the machine to end by itself. */
