@@ -7,8 +7,12 @@ export default defineConfig({
       'packages/*/test/**/*.test.ts',
       'scripts/**/*.test.ts',
     ],
-    // See vitest.network.config.ts.
-    exclude: ['packages/vmm-node/test/kernel-gateway.test.ts', '**/node_modules/**'],
+    // See vitest.network.config.ts and vitest.firmware.config.ts.
+    exclude: [
+      'packages/vmm-node/test/kernel-gateway.test.ts',
+      'scripts/firmware/**',
+      '**/node_modules/**',
+    ],
     testTimeout: 60_000,
     pool: 'threads',
   },

@@ -1,5 +1,5 @@
-// A talk with a guest over its serial console: wait for what it says, type an answer. The machine is
-// the real "vmctl run", as a user starts it.
+// A talk with a guest over its serial console: wait for what it says, type an answer. The machine
+// is the real "vmctl run", as a user starts it.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -72,7 +72,7 @@ export class Conversation {
    * machine ends without having said it.
    */
   async expect(what: string | RegExp, seconds: number): Promise<RegExpExecArray> {
-    const pattern = typeof what === 'string' ? new RegExp(escape(what)) : what;
+    const pattern = typeof what === 'string' ? new RegExp(literal(what)) : what;
     let isLate = false;
     const timer = setTimeout(() => {
       isLate = true;
@@ -112,7 +112,7 @@ export class Conversation {
     for (let at = 0; at < line.length; at += KEYS_AT_ONCE) {
       const keys = line.slice(at, at + KEYS_AT_ONCE);
       this.type(keys);
-      await this.expect(new RegExp([...keys].map(escape).join('\\s*')), ECHO_SECONDS_MAX);
+      await this.expect(new RegExp([...keys].map(literal).join('\\s*')), ECHO_SECONDS_MAX);
     }
     this.type('\r');
   }
@@ -129,4 +129,5 @@ export class Conversation {
   }
 }
 
-const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+/** `text` as a pattern. */
+const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');

@@ -91,10 +91,7 @@ function parseBootDevice(word: string | undefined): BootDevice {
   if (word === undefined) return 'auto';
   const device = BOOT_DEVICES.find((candidate) => candidate === word);
   if (device !== undefined) return device;
-  throw new VmmError(
-    'EINVAL',
-    `unknown boot device ${word} (one of: ${BOOT_DEVICES.join(', ')})`,
-  );
+  throw new VmmError('EINVAL', `unknown boot device ${word} (one of: ${BOOT_DEVICES.join(', ')})`);
 }
 
 function parseJit(word: string | undefined): JitMode {

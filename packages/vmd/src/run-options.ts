@@ -8,12 +8,12 @@ import type { Option } from './getopt.ts';
 export const RUN_OPTIONS: readonly Option[] = [
   { name: 'v' },
   { name: 'm', argument: 'size' },
-  { name: 'B', argument: 'device', choices: BOOT_DEVICES },
   { name: 'b', argument: 'kernel', choices: 'path' },
   { name: 'I', argument: 'initrd', choices: 'path' },
   { name: 'a', argument: 'cmdline' },
   { name: 'd', argument: 'disk', repeats: true, choices: 'path' },
   { name: 'r', argument: 'iso', choices: 'path' },
+  { name: 'B', argument: 'device', choices: BOOT_DEVICES },
   { name: 'L' },
   { name: 'p', argument: 'forward', repeats: true },
   { name: 'e', argument: 'engine', choices: ENGINES },

@@ -100,7 +100,7 @@ function checkBootDevice(options: RunOptions, hasFirmware: boolean): void {
   };
   if (bootDevice === 'auto') return;
   if (bootDevice === 'net') {
-    if (hasFirmware) refuse('that takes a kernel, which is loaded in place of what a net would send');
+    if (hasFirmware) refuse('that takes a kernel, which stands for what the net would send');
     return;
   }
   if (!hasFirmware) refuse(`${kernelPath} is a kernel, not a firmware`);

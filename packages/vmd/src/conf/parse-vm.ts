@@ -3,11 +3,7 @@
 import { VmmError } from 'vmm/errors';
 import { BOOT_DEVICES } from 'vmm-node/options';
 import { scanScaled } from '../scan-scaled.ts';
-import {
-  type DiskFormat,
-  INSTANCE_OPTIONS,
-  type InstanceOption,
-} from './configuration.ts';
+import { type DiskFormat, INSTANCE_OPTIONS, type InstanceOption } from './configuration.ts';
 import { byteLength, type Context, realPath } from './context.ts';
 import type { Position } from './diagnostics.ts';
 import {

@@ -53,7 +53,7 @@ test('INQUIRY says that it is a CD-ROM drive with a removable medium', async () 
   expect((await ask([0x12, 0, 0, 0, 5, 0])).data).toHaveLength(5);
 });
 
-test('INQUIRY has pages of product data, and refuses those that it says are not there', async () => {
+test('INQUIRY has the pages of product data that it lists, and refuses others', async () => {
   const { data } = await ask([0x12, 1, 0, 0, 255, 0]);
   expect(data).toEqual([0x05, 0x00, 0, 2, 0x00, 0x83]);
   for (const page of data.slice(4)) {

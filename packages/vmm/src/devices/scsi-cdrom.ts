@@ -174,7 +174,7 @@ export class ScsiCdrom {
   private tableOfContents(cdb: DataView): Uint8Array {
     const inTime = (cdb.getUint8(1) & 0x02) !== 0;
     // Older initiators have the format in the two high bits of the control byte.
-    const format = (cdb.getUint8(2) & 0x0f) || cdb.getUint8(9) >> 6;
+    const format = cdb.getUint8(2) & 0x0f || cdb.getUint8(9) >> 6;
     const track = cdb.getUint8(6);
     if (format > 1) throw illegal(INVALID_FIELD);
     if (format === 0 && track > 1 && track !== LEAD_OUT) throw illegal(INVALID_FIELD);
@@ -323,7 +323,8 @@ interface Feature {
 }
 
 function featuresOf(profile: number): Feature[] {
-  const profiles = [PROFILE_DVDROM, PROFILE_CDROM].flatMap((it) => [0, it, it === profile ? 1 : 0, 0]);
+  const known = [PROFILE_DVDROM, PROFILE_CDROM];
+  const profiles = known.flatMap((it) => [0, it, it === profile ? 1 : 0, 0]);
   const isCd = profile === PROFILE_CDROM;
   return [
     { code: 0x0000, isCurrent: true, data: profiles },

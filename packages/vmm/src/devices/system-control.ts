@@ -92,10 +92,10 @@ const OUTPUT_PORT_NOT_RESET = 0x01;
 
 /**
  * The 8042 of a machine without keyboard and mouse: claim port 0x60 for `data`, 0x64 for
- * `command`. Only its reset line is wired. Reads are those of an empty socket (all ones), which boot
- * loaders look for before they use the controller, and which a driver that drains the output buffer
- * gives up on at once; except that who reads the status again and again, as one does who waits to
- * write the reset, finds that the input buffer is not full.
+ * `command`. Only its reset line is wired. Reads are those of an empty socket (all ones), which
+ * boot loaders look for before they use the controller, and which a driver that drains the output
+ * buffer gives up on at once; except that who reads the status again and again, as one does who
+ * waits to write the reset, finds that the input buffer is not full.
  */
 export class I8042 {
   readonly data: PortDevice;

@@ -37,7 +37,7 @@ test('bootorder has only what is to be booted from, and then HALT', () => {
   expect(text({ bootDevice: 'net' })).toBe('/pci@i0cf8/*@2\nHALT\n');
 });
 
-test('the boot menu is offered unless the user has chosen, and output goes to the serial port', () => {
+test('there is a boot menu unless the user has chosen, and all goes to the serial port', () => {
   expect(integer('etc/show-boot-menu')).toBe(1n);
   expect(integer('etc/show-boot-menu', { bootDevice: 'disk' })).toBe(0n);
   expect(integer('etc/sercon-port')).toBe(0x3f8n);

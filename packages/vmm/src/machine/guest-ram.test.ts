@@ -8,10 +8,10 @@ const WASM_PAGE = 65536;
 
 function ramOf(memoryBytes: number, growable = 0): GuestRam {
   const initial = memoryBytes / WASM_PAGE;
-  return new GuestRam(
-    new WebAssembly.Memory({ initial, maximum: initial + growable }),
-    { memoryBytes, hasFirmware: false },
-  );
+  return new GuestRam(new WebAssembly.Memory({ initial, maximum: initial + growable }), {
+    memoryBytes,
+    hasFirmware: false,
+  });
 }
 
 test('ramRanges() is contiguous in the WebAssembly memory, and covers all of it', () => {

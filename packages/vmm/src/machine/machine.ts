@@ -31,8 +31,8 @@ import { detectImage, loadKernel } from './boot/detect.ts';
 import { loadFirmware } from './boot/firmware.ts';
 import type { BootModule, KernelImage } from './boot/image.ts';
 import { bootRegisters, resetRegisters } from './boot-registers.ts';
-import { type GuestRam, ramRanges } from './guest-ram.ts';
 import type { BootDevice } from './firmware-files.ts';
+import { type GuestRam, ramRanges } from './guest-ram.ts';
 import { Pc } from './pc.ts';
 import { type GapStatistics, RunGaps } from './run-gaps.ts';
 

@@ -3,8 +3,8 @@
 //
 // The ports are an IBM PC/AT's, with the PIIX4's ELCR and reset control, PCI configuration mechanism
 // 1, and QEMU's fw_cfg and debug exit. On PCI, in this order: host bridge, entropy, network
-// interfaces, disks, CD-ROM. Not there: DMA controllers, keyboard, video, ACPI, a second serial port; a
-// guest that probes for them reads all ones.
+// interfaces, disks, CD-ROM. Not there: DMA controllers, keyboard, video, ACPI, a second serial
+// port; a guest that probes for them reads all ones.
 
 import type { Clock, Entropy } from '../base/clock.ts';
 import type { GuestMemory } from '../bus/guest-memory.ts';

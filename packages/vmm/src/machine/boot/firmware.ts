@@ -1,7 +1,7 @@
 // Firmware: an image of the memory below 4 GiB, where the processor begins after RESET (SDM 3A
-// 10.1.4). Placed as vmd(8) does it: all of it ends at 4 GiB, and a copy of its end lies below 1 MiB,
-// up to conventional memory. Both are RAM, so that firmware which would unlock its shadow in the
-// host bridge finds it unlocked. Registers are those after RESET.
+// 10.1.4). Placed as vmd(8) does it: all of it ends at 4 GiB, and a copy of its end lies below
+// 1 MiB, up to conventional memory. Both are RAM, so that firmware which would unlock its shadow in
+// the host bridge finds it unlocked. Registers are those after RESET.
 
 import { VmmError } from '../../base/errors.ts';
 import type { GuestMemory } from '../../bus/guest-memory.ts';

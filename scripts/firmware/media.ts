@@ -1,0 +1,129 @@
+// What the tests of firmware boot from: SeaBIOS, memtest86+ and iPXE as Debian's packages have
+// them, a CD and a disk with GRUB, made by its own tools. All of it is in .cache/firmware.
+
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fetchPackage, findFile, run, updateFile } from '../debian.ts';
+import { prepareGuest } from '../guest.ts';
+import { root } from '../root.ts';
+
+/** The media; all files exist. */
+export interface Media {
+  /** SeaBIOS with a serial console. */
+  readonly firmware: string;
+  /** GRUB, with Debian's kernel, the guest's initramfs and memtest86+ in /boot. */
+  readonly grubCd: string;
+  /** GRUB in the MBR, and a FAT partition with {@link HELLO} in /hello. */
+  readonly grubDisk: string;
+  readonly ipxeCd: string;
+  /** The disk whose checksum the guest's initramfs knows. */
+  readonly guestDisk: string;
+}
+
+/** What is in a file on the disk with GRUB. */
+export const HELLO = 'Hello from a FAT partition.';
+
+const MB = 1024 * 1024;
+const DISK_BYTES = 16 * MB;
+const PARTITION_BYTES = 8 * MB;
+const SECTOR_BYTES = 512;
+/** The modules for the disk's core image: what it is on, and what a test asks for. */
+const DISK_MODULES = 'biosdisk part_msdos fat normal ls cat echo reboot'.split(' ');
+const GRUB_FOLDER = '/usr/lib/grub/i386-pc';
+
+/** What has to be installed and is not, as a reason to skip; undefined when all is there. */
+export function missingTool(): string | undefined {
+  const tools = ['grub-mkrescue', 'grub-mkimage', 'xorriso', 'mformat', 'mcopy'];
+  const found = tools.find((tool) => !isInstalled(tool));
+  if (found !== undefined) return `there is no program ${found}`;
+  return existsSync(GRUB_FOLDER) ? undefined : `there is no ${GRUB_FOLDER}`;
+}
+
+function isInstalled(tool: string): boolean {
+  try {
+    execFileSync('sh', ['-c', 'command -v "$0"', tool], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The media, fetched and made where they are not there yet. VmmError when that fails. */
+export function prepareMedia(say: (text: string) => void = () => {}): Media {
+  const cache = join(root(), '.cache', 'firmware');
+  mkdirSync(cache, { recursive: true });
+  const unpacked = (name: string, member: string): string => {
+    const folder = join(cache, name);
+    fetchPackage(name, [`*/${member}`], folder, say);
+    return findFile(folder, (path) => path.endsWith(`/${member}`));
+  };
+  const guest = prepareGuest(say);
+  const memtest = unpacked('memtest86+', 'memtest86+x64.bin');
+  const onCd = { vmlinuz: guest.kernel, initrd: guest.initrd, memtest };
+  return {
+    firmware: unpacked('seabios', 'bios-256k.bin'),
+    ipxeCd: unpacked('ipxe', 'ipxe.iso'),
+    grubCd: makeGrubCd(cache, onCd),
+    grubDisk: updateFile(join(cache, 'grub-disk.img'), makeGrubDisk(cache)),
+    guestDisk: guest.disk,
+  };
+}
+
+/** A CD with `files` in /boot, which GRUB boots from, to its prompt. */
+function makeGrubCd(cache: string, files: Readonly<Record<string, string>>): string {
+  const tree = join(cache, `tree-${process.pid}`);
+  const iso = join(cache, 'grub-cd.iso');
+  const work = join(cache, `grub-cd-${process.pid}.iso`);
+  mkdirSync(join(tree, 'boot'), { recursive: true });
+  try {
+    for (const [name, path] of Object.entries(files)) copyFileSync(path, join(tree, 'boot', name));
+    run('grub-mkrescue', ['-d', GRUB_FOLDER, '-o', work, tree], 'make a CD with GRUB');
+    return updateFile(iso, readFileSync(work));
+  } finally {
+    rmSync(tree, { recursive: true });
+    rmSync(work, { force: true });
+  }
+}
+
+/**
+ * The boot sector, the core image behind it, and a partition from 1 MiB on. Neither of the first
+ * two has to be told where the next is: they expect it in the next sector.
+ */
+function makeGrubDisk(cache: string): Uint8Array {
+  const work = join(cache, `grub-disk-${process.pid}`);
+  const [core, image, hello] = ['core', 'image', 'hello'].map((name) => join(work, name)) as [
+    string,
+    string,
+    string,
+  ];
+  mkdirSync(work);
+  try {
+    const prefix = ['-O', 'i386-pc', '-p', '(hd0,msdos1)/boot/grub', '-o', core];
+    run('grub-mkimage', [...prefix, ...DISK_MODULES], 'make an image of GRUB');
+    const disk = new Uint8Array(DISK_BYTES);
+    disk.set(readFileSync(join(GRUB_FOLDER, 'boot.img')));
+    disk.set(partitionTable(), 446);
+    disk.set(readFileSync(core), SECTOR_BYTES);
+    writeFileSync(image, disk);
+    writeFileSync(hello, `${HELLO}\n`);
+    const partition = ['-i', `${image}@@1M`];
+    const sectors = String(PARTITION_BYTES / SECTOR_BYTES);
+    run('mformat', [...partition, '-T', sectors, '-h', '16', '-s', '63', '::'], 'make a FAT');
+    run('mcopy', [...partition, hello, '::hello'], 'write to a FAT');
+    return readFileSync(image);
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+}
+
+/** One active partition of type FAT16, from sector 2048 on. */
+function partitionTable(): Uint8Array {
+  const table = new Uint8Array(16);
+  const view = new DataView(table.buffer);
+  table[0] = 0x80;
+  table[4] = 0x06;
+  view.setUint32(8, MB / SECTOR_BYTES, true);
+  view.setUint32(12, PARTITION_BYTES / SECTOR_BYTES, true);
+  return table;
+}
