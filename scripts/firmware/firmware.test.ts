@@ -88,17 +88,9 @@ describe.skipIf(missing !== undefined)('firmware', () => {
     await guest.leave();
   });
 
-  test('GRUB boots from a CD, lists what there is, and boots Debian’s kernel', async () => {
-    const guest = start(
-      '-m',
-      '256M',
-      '-r',
-      media.grubCd,
-      '-d',
-      copyOf(media.guestDisk),
-      '-B',
-      'cdrom',
-    );
+  test('GRUB boots from a CD when the disk does not, and boots Debian’s kernel', async () => {
+    const guest = start('-m', '256M', '-r', media.grubCd, '-d', copyOf(media.guestDisk));
+    await guest.expect('Boot failed: not a bootable disk', PATIENCE_SECONDS);
     await guest.expect('grub> ', PATIENCE_SECONDS);
     await guest.enter('ls');
     await guest.expect(/\(hd0\).*\(cd\)|\(cd\).*\(hd0\)/, PATIENCE_SECONDS);

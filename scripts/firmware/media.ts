@@ -117,9 +117,9 @@ function makeGrubDisk(cache: string): Uint8Array {
   }
 }
 
-/** One active partition of type FAT16, from sector 2048 on. */
+/** One active partition of type FAT16, from sector 2048 on. The boot sector has code in the others. */
 function partitionTable(): Uint8Array {
-  const table = new Uint8Array(16);
+  const table = new Uint8Array(64);
   const view = new DataView(table.buffer);
   table[0] = 0x80;
   table[4] = 0x06;

@@ -32,6 +32,7 @@ test('runArguments() has defaults for everything but the kernel', () => {
     modules: [],
     commandLine: 'console=ttyS0',
     disks: [],
+    bootDevice: 'auto',
     interfaces: [{}],
     engine: 'auto',
     jit: 'on',
