@@ -1,12 +1,20 @@
 // Unmodified SeaBIOS, GRUB, Linux and iPXE on the machine, at its serial console. Slow, and apart
 // from the other tests therefore: `npm run test:firmware`.
 
-import { copyFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { md5 } from '../guest.ts';
 import { Conversation } from './conversation.ts';
-import { HELLO, type Media, missingTool, prepareMedia } from './media.ts';
+import { CDROM_COMMAND, HELLO, type Media, missingTool, prepareMedia } from './media.ts';
 
 /** Each takes seconds on a quiet machine. */
 const PATIENCE_SECONDS = 240;
@@ -102,6 +110,22 @@ describe.skipIf(missing !== undefined)('firmware', () => {
     await guest.enter('boot');
     await guest.expect('selfcheck: ok', PATIENCE_SECONDS);
     expect((await guest.end()).status).toBe(0);
+  });
+
+  test('Linux mounts the CD-ROM that it was booted from, and reads all of it', async () => {
+    const guest = start('-m', '256M', '-r', media.grubCd, '-B', 'cdrom');
+    await guest.expect('grub> ', PATIENCE_SECONDS);
+    await guest.enter('linux /boot/vmlinuz console=ttyS0 panic=-1 quiet');
+    await guest.expect('grub> ', PATIENCE_SECONDS);
+    await guest.enter('initrd /boot/initrd /boot/drive');
+    await guest.expect('grub> ', PATIENCE_SECONDS);
+    await guest.enter('boot');
+    await guest.expect(/guest:.*# /, PATIENCE_SECONDS);
+    await guest.enter(CDROM_COMMAND);
+    await guest.expect(md5(readFileSync(media.memtest)), PATIENCE_SECONDS);
+    await guest.expect(md5(readFileSync(media.grubCd)), PATIENCE_SECONDS);
+    await guest.expect('VMM CD-ROM', PATIENCE_SECONDS);
+    await guest.leave();
   });
 
   test('iPXE boots from a CD, to its prompt, and gets an address by DHCP', async () => {

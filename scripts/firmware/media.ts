@@ -4,16 +4,23 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { cpioArchive } from '../../packages/vmm/src/machine/boot/cpio.ts';
 import { fetchPackage, findFile, run, updateFile } from '../debian.ts';
 import { prepareGuest } from '../guest.ts';
+import { modulesInOrder } from '../kernel-modules.ts';
 import { root } from '../root.ts';
 
 /** The media; all files exist. */
 export interface Media {
   /** SeaBIOS with a serial console. */
   readonly firmware: string;
-  /** GRUB, with Debian's kernel, the guest's initramfs and memtest86+ in /boot. */
+  /**
+   * GRUB, with Debian's kernel, the guest's initramfs, what the guest needs besides to use a CD-ROM
+   * ({@link CDROM_COMMAND}), and memtest86+ in /boot.
+   */
   readonly grubCd: string;
+  /** The file /boot/memtest of the CD. */
+  readonly memtest: string;
   /** GRUB in the MBR, and a FAT partition with {@link HELLO} in /hello. */
   readonly grubDisk: string;
   readonly ipxeCd: string;
@@ -23,6 +30,17 @@ export interface Media {
 
 /** What is in a file on the disk with GRUB. */
 export const HELLO = 'Hello from a FAT partition.';
+
+/** Prints the MD5 sums of /boot/memtest on the CD-ROM, as a file system, and of the whole disc. */
+export const CDROM_COMMAND = 'read-cdrom';
+
+const CDROM_MODULES = ['virtio_scsi', 'sr_mod', 'isofs'];
+const CDROM_MEMBERS = [
+  '*/modules.builtin',
+  '*/kernel/drivers/scsi/*',
+  '*/kernel/drivers/cdrom/*',
+  '*/kernel/fs/isofs/*',
+];
 
 const MB = 1024 * 1024;
 const DISK_BYTES = 16 * MB;
@@ -60,14 +78,45 @@ export function prepareMedia(say: (text: string) => void = () => {}): Media {
   };
   const guest = prepareGuest(say);
   const memtest = unpacked('memtest86+', 'memtest86+x64.bin');
-  const onCd = { vmlinuz: guest.kernel, initrd: guest.initrd, memtest };
+  const modules = join(cache, `modules-${guest.release}`);
+  fetchPackage(`linux-image-${guest.release}`, CDROM_MEMBERS, modules, say);
+  const drive = updateFile(join(cache, 'drive.cpio'), driveArchive(modules));
+  const onCd = { vmlinuz: guest.kernel, initrd: guest.initrd, drive, memtest };
   return {
     firmware: unpacked('seabios', 'bios-256k.bin'),
     ipxeCd: unpacked('ipxe', 'ipxe.iso'),
     grubCd: makeGrubCd(cache, onCd),
+    memtest,
     grubDisk: updateFile(join(cache, 'grub-disk.img'), makeGrubDisk(cache)),
     guestDisk: guest.disk,
   };
+}
+
+/** A second initramfs: the drivers of the CD-ROM, and {@link CDROM_COMMAND}. */
+function driveArchive(folder: string): Uint8Array {
+  const modules = modulesInOrder(folder, CDROM_MODULES);
+  const script = `#!/bin/sh
+for module in ${modules.map(({ name }) => name).join(' ')}; do
+	insmod "/lib/modules/$module.ko" || exit
+done
+until [ -b /dev/sr0 ]; do sleep 0.1; done
+mkdir -p /mnt
+mount -t iso9660 -o ro /dev/sr0 /mnt || exit
+md5sum /mnt/boot/memtest /dev/sr0
+echo "$(cat /sys/block/sr0/device/model)"
+umount /mnt
+`;
+  return cpioArchive([
+    ...modules.map(({ name, bytes }) => {
+      return { kind: 'file', path: `lib/modules/${name}.ko`, mode: 0o644, data: bytes } as const;
+    }),
+    {
+      kind: 'file',
+      path: `bin/${CDROM_COMMAND}`,
+      mode: 0o755,
+      data: new TextEncoder().encode(script),
+    },
+  ]);
 }
 
 /** A CD with `files` in /boot, which GRUB boots from, to its prompt. */
@@ -117,7 +166,7 @@ function makeGrubDisk(cache: string): Uint8Array {
   }
 }
 
-/** One active partition of type FAT16, from sector 2048 on. The boot sector has code in the others. */
+/** One active partition, of type FAT16, from sector 2048 on; GRUB has code where others would be. */
 function partitionTable(): Uint8Array {
   const table = new Uint8Array(64);
   const view = new DataView(table.buffer);
