@@ -27,8 +27,8 @@ describe.skipIf(missing !== undefined)('firmware', () => {
   const conversations: Conversation[] = [];
 
   beforeAll(() => {
-    media = prepareMedia();
     folder = mkdtempSync(join(tmpdir(), 'firmware-'));
+    media = prepareMedia();
   }, PATIENCE_SECONDS * 1000);
 
   afterAll(async () => {

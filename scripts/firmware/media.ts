@@ -37,6 +37,7 @@ export const CDROM_COMMAND = 'read-cdrom';
 const CDROM_MODULES = ['virtio_scsi', 'sr_mod', 'isofs'];
 const CDROM_MEMBERS = [
   '*/modules.builtin',
+  '*/kernel/drivers/virtio/*',
   '*/kernel/drivers/scsi/*',
   '*/kernel/drivers/cdrom/*',
   '*/kernel/fs/isofs/*',
@@ -97,7 +98,7 @@ function driveArchive(folder: string): Uint8Array {
   const modules = modulesInOrder(folder, CDROM_MODULES);
   const script = `#!/bin/sh
 for module in ${modules.map(({ name }) => name).join(' ')}; do
-	insmod "/lib/modules/$module.ko" || exit
+	[ -d "/sys/module/$module" ] || insmod "/lib/modules/$module.ko" || exit
 done
 until [ -b /dev/sr0 ]; do sleep 0.1; done
 mkdir -p /mnt
@@ -107,6 +108,9 @@ echo "$(cat /sys/block/sr0/device/model)"
 umount /mnt
 `;
   return cpioArchive([
+    ...['bin', 'lib', 'lib/modules'].map((path) => {
+      return { kind: 'directory', path, mode: 0o755 } as const;
+    }),
     ...modules.map(({ name, bytes }) => {
       return { kind: 'file', path: `lib/modules/${name}.ko`, mode: 0o644, data: bytes } as const;
     }),
