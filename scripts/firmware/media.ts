@@ -170,7 +170,7 @@ function makeGrubDisk(cache: string): Uint8Array {
   }
 }
 
-/** One active partition, of type FAT16, from sector 2048 on; GRUB has code where others would be. */
+/** One active partition of FAT16 from sector 2048 on; GRUB has code where others would be. */
 function partitionTable(): Uint8Array {
   const table = new Uint8Array(64);
   const view = new DataView(table.buffer);
