@@ -7,9 +7,10 @@ export default defineConfig({
       'packages/*/test/**/*.test.ts',
       'scripts/**/*.test.ts',
     ],
-    // See vitest.network.config.ts and vitest.guests.config.ts.
+    // See vitest.network.config.ts, vitest.guests.config.ts and vitest.firmware.config.ts.
     exclude: [
       'packages/vmm-node/test/kernel-gateway.test.ts',
+      'scripts/firmware/**',
       'scripts/guests/**',
       '**/node_modules/**',
     ],

@@ -7,6 +7,7 @@ import type { RunDisk } from 'vmm-node/options';
 import type { Parsed } from './getopt.ts';
 import { readKernel, readModules } from './read-images.ts';
 import {
+  parseBootDevice,
   parseEngine,
   parseJit,
   parseName,
@@ -46,6 +47,8 @@ export async function restoreArguments(path: string, parsed: Parsed): Promise<Ru
     kernelPath: host.kernel,
     commandLine: host.commandLine,
     disks: host.disks.map(diskOf),
+    ...(host.cdrom[0] !== undefined && { cdrom: host.cdrom[0] }),
+    bootDevice: parseBootDevice(host.bootDevice),
     interfaces: host.interfaces.map((it) => {
       const network = restoredNetwork(it);
       return { mac: it.mac, ...(network && { network }) };

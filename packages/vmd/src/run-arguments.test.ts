@@ -32,6 +32,7 @@ test('runArguments() has defaults for everything but the kernel', () => {
     modules: [],
     commandLine: 'console=ttyS0',
     disks: [],
+    bootDevice: 'auto',
     interfaces: [{}],
     engine: 'auto',
     jit: 'on',
@@ -74,6 +75,14 @@ test('runArguments() reads modules as QEMU does, and a name with a comma as itse
   expect(strings('@/x,y')).toEqual([['@/x,y', 'comma']]);
 });
 
+test('runArguments() takes a CD-ROM and what to boot from', () => {
+  expect(parse('-b', '@/kernel')).toMatchObject({ bootDevice: 'auto' });
+  expect(parse('-b', '@/kernel', '-r', '/a.iso', '-B', 'cdrom')).toMatchObject({
+    cdrom: '/a.iso',
+    bootDevice: 'cdrom',
+  });
+});
+
 test('runArguments() rounds memory down to megabytes and says so', () => {
   expect(parse('-b', '@/kernel', '-m', '20.7M').memoryBytes).toBe(20 * 2 ** 20);
   expect(warnings).toEqual(['memory size rounded to 20 megabytes']);
@@ -81,7 +90,8 @@ test('runArguments() rounds memory down to megabytes and says so', () => {
 });
 
 test.each([
-  ['', 'There is no kernel to run: name one with -b.'],
+  ['', 'There is nothing to boot: name a kernel with -b, a disk with -d, or a CD-ROM with -r.'],
+  ['-b @/kernel -B tape', 'unknown boot device tape (one of: cdrom, disk, net)'],
   ['-b @/none', /^Cannot open kernel .*none: there is no such file\.$/],
   ['-b @', /^Cannot open kernel .*: it is a directory\.$/],
   ['-b @/kernel/x', /a part of its path is not a directory\.$/],

@@ -3,9 +3,10 @@
 // them.
 
 import { freemem } from 'node:os';
-import { type CpuModel, type JitMode, parseImageReference } from 'vmm';
+import { type BootDevice, type CpuModel, type JitMode, parseImageReference } from 'vmm';
 import { VmmError } from 'vmm/errors';
 import {
+  BOOT_DEVICES,
   CPU_DEFAULT,
   CPU_MODELS,
   ENGINE_DEFAULT,
@@ -17,6 +18,7 @@ import {
   type RunOptions,
 } from 'vmm-node/options';
 import { DISKS_MAX, MEMORY_DEFAULT_BYTES, NAME_BYTES_MAX, VM_NAME_PATTERN } from './conf/limits.ts';
+import { firmwarePath } from './firmware-file.ts';
 import type { Parsed } from './getopt.ts';
 import { parseNetwork } from './network-arguments.ts';
 import { readKernel, readModules } from './read-images.ts';
@@ -51,10 +53,16 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
   const memoryBytes = parseMemory(value('m'), warn);
   const disks = parseDisks(values('d'));
   const network = parseNetwork(has, values('p'));
-  const kernelPath = value('b');
-  if (kernelPath === undefined) {
-    throw new VmmError('EINVAL', 'There is no kernel to run: name one with -b.');
+  const cdrom = value('r');
+  const bootDevice = parseBootDevice(value('B'));
+  const named = value('b');
+  if (named === undefined && disks.length === 0 && cdrom === undefined) {
+    throw new VmmError(
+      'EINVAL',
+      'There is nothing to boot: name a kernel with -b, a disk with -d, or a CD-ROM with -r.',
+    );
   }
+  const kernelPath = named ?? firmwarePath();
   return {
     name,
     memoryBytes,
@@ -63,6 +71,8 @@ export function runArguments(parsed: Parsed, warn: (text: string) => void): RunA
     modules: readModules(value('I'), memoryBytes),
     commandLine: value('a') ?? COMMAND_LINE_DEFAULT,
     disks,
+    ...(cdrom === undefined ? {} : { cdrom }),
+    bootDevice,
     interfaces: [network === undefined ? {} : { network }],
     engine,
     jit,
@@ -80,6 +90,14 @@ export function parseName(word: string | undefined): string {
   if (word.length > NAME_BYTES_MAX) throw new VmmError('EINVAL', 'vm name too long');
   if (VM_NAME_PATTERN.test(word)) return word;
   throw new VmmError('EINVAL', `invalid VM name: ${word}`);
+}
+
+/** The operand of -B, and a suspended machine's. EINVAL for what it cannot be. */
+export function parseBootDevice(word: string | undefined): BootDevice {
+  if (word === undefined) return 'auto';
+  const device = BOOT_DEVICES.find((candidate) => candidate === word);
+  if (device !== undefined) return device;
+  throw new VmmError('EINVAL', `unknown boot device ${word} (one of: ${BOOT_DEVICES.join(', ')})`);
 }
 
 /** The operand or option of "vmctl run" of this name. EINVAL for what it cannot be. */

@@ -1,7 +1,7 @@
 // The options of "vmctl run", apart from what they mean: whoever only wants to know which there are
 // does not load a machine.
 
-import { CPU_MODELS, ENGINES, JIT_MODES } from 'vmm-node/options';
+import { BOOT_DEVICES, CPU_MODELS, ENGINES, JIT_MODES } from 'vmm-node/options';
 import type { Option } from './getopt.ts';
 
 /** The options of "vmctl run". */
@@ -12,6 +12,8 @@ export const RUN_OPTIONS: readonly Option[] = [
   { name: 'I', argument: 'initrd', choices: 'path' },
   { name: 'a', argument: 'cmdline' },
   { name: 'd', argument: 'disk', repeats: true, choices: 'path' },
+  { name: 'r', argument: 'iso', choices: 'path' },
+  { name: 'B', argument: 'device', choices: BOOT_DEVICES },
   { name: 'L' },
   { name: 'p', argument: 'forward', repeats: true },
   { name: 'e', argument: 'engine', choices: ENGINES },

@@ -23,7 +23,7 @@ test('vmctl without a command, or with an unknown one, prints its usage', () => 
 });
 
 test.each([
-  [['run'], 'vmctl: There is no kernel to run: name one with -b.\n'],
+  [['run', '-B', 'tape'], 'vmctl: unknown boot device tape (one of: cdrom, disk, net)\n'],
   [['ru', '-b', '/none'], 'vmctl: Cannot open kernel /none: there is no such file.\n'],
   [['run', '--bogus'], 'vmctl: unknown option: --bogus\n'],
   [['completion', 'tcsh'], 'vmctl: unknown shell: tcsh (one of: bash, zsh, fish)\n'],

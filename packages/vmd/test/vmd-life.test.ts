@@ -92,9 +92,10 @@ test('what cannot be started is refused in a sentence, and leaves nothing', asyn
   expect(await start('-b', '/none')).toBe('Cannot open kernel /none: there is no such file.\n');
   expect(await start('-b', notKernel)).toMatch(/^[^\n]*\btext\b[^\n]*\.\n$/);
   expect(await start('-m', '16M')).toBe('no kernel or disk/cdrom specified\n');
-  expect(await start('-d', notKernel)).toMatch(/^vm "x" has no kernel, and there is no firmware/);
-  expect(await start('-b', notKernel, '-r', notKernel)).toMatch(/no drive yet/);
-  expect(await start('-b', notKernel, '-d', '/none')).toMatch(/\/none/);
+  const idle = vmd.kernel('idle');
+  expect(await start('-b', idle, '-r', '/none.iso')).toMatch(/\/none\.iso: there is no such file/);
+  expect(await start('-b', idle, '-B', 'disk')).toMatch(/^Cannot boot from device disk: .* kernel/);
+  expect(await start('-b', idle, '-d', '/none')).toMatch(/\/none/);
   expect(await start('-b', vmd.kernel('idle'), '-t', 'none')).toBe('invalid template\n');
   expect(await vmd.status()).toEqual([]);
   expect((await vmd.ctl('start', '7')).stderr).toContain('vm not found');

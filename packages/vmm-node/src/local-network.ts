@@ -21,6 +21,13 @@ const NUMBERING_DEFAULT: RunNumbering = { prefix: LOCAL_PREFIX, vmId: 1 };
 /** vmd(8)'s prefix of MAC addresses, with the number of the interface. */
 const MAC_PREFIX = [0xfe, 0xe1, 0xbb, 0xd1];
 
+/** What the guest is told of itself by DHCP. */
+export interface GuestNames {
+  readonly name: string;
+  /** The file that it finds it was booted from. */
+  readonly bootFile?: string;
+}
+
 /** A network interface of a guest, and what is plugged into it. */
 export interface OpenInterface {
   readonly mac: Uint8Array;
@@ -31,12 +38,12 @@ export interface OpenInterface {
 }
 
 /**
- * Plugs in the interfaces of the machine `name`. Rejects with VmmError when a port cannot be
+ * Plugs in the interfaces of a machine. Rejects with VmmError when a port cannot be
  * forwarded, or the prefix has no address for the machine.
  */
 export async function openInterfaces(
   interfaces: readonly RunInterface[],
-  name: string,
+  names: GuestNames,
 ): Promise<OpenInterface[]> {
   const open: OpenInterface[] = [];
   try {
@@ -46,7 +53,7 @@ export async function openInterfaces(
         continue;
       }
       const numbering = numberingOf(network);
-      const gateway = await openLocalNetwork({ ...network, numbering }, index, mac, name);
+      const gateway = await openLocalNetwork({ ...network, numbering }, index, mac, names);
       open.push({ mac, gateway, network, numbering });
     }
   } catch (error) {
@@ -78,7 +85,7 @@ async function openLocalNetwork(
   network: RunNetwork & { readonly numbering: RunNumbering },
   index: number,
   guestMac: Uint8Array,
-  name: string,
+  { name, bootFile }: GuestNames,
 ): Promise<Gateway> {
   const clock = new HostClock();
   const entropy = new HostEntropy();
@@ -97,6 +104,7 @@ async function openLocalNetwork(
     hostLoopback: network.hostLoopback,
     // RFC 1123, section 2.1: what a virtual machine may be called is wider.
     ...(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/i.test(name) ? { hostname: name } : {}),
+    ...(bootFile === undefined ? {} : { bootFile }),
   });
   try {
     for (const { protocol, at, guestPort } of network.forwards) {

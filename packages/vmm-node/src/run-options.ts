@@ -2,6 +2,7 @@
 // statuses are those of vmctl(8), "run".
 
 import type {
+  BootDevice,
   CpuModel,
   Endpoint,
   GapStatistics,
@@ -106,6 +107,9 @@ export interface RunControl {
 export const ENGINES = ['auto', 'soft', 'kvm'] as const;
 export type EngineName = (typeof ENGINES)[number];
 
+/** What a machine can be told to boot from. */
+export const BOOT_DEVICES: readonly Exclude<BootDevice, 'auto'>[] = ['cdrom', 'disk', 'net'];
+
 /** What "vmctl run" and vmd(8) take unless told otherwise. */
 export const ENGINE_DEFAULT: EngineName = 'auto';
 
@@ -123,6 +127,7 @@ export interface RunOptions {
   readonly name: string;
   /** A whole number of MiB. */
   readonly memoryBytes: number;
+  /** A kernel, or a firmware that finds one. */
   readonly kernel: Uint8Array;
   /** What to call the kernel in messages and on a Multiboot command line. */
   readonly kernelPath: string;
@@ -130,6 +135,13 @@ export interface RunOptions {
   readonly modules: readonly RunModule[];
   readonly commandLine: string;
   readonly disks: readonly RunDisk[];
+  /** The path of the image of a CD or DVD, or of a drive with one. */
+  readonly cdrom?: string;
+  /**
+   * What a firmware boots from; all there is in turn, disks first, unless given. With a kernel
+   * `net` is possible, which then finds by DHCP that it is to install its system.
+   */
+  readonly bootDevice?: BootDevice;
   /** In the order in which the guest finds them; one with its cable unplugged unless given. */
   readonly interfaces?: readonly RunInterface[];
   /**

@@ -6,6 +6,7 @@ import type { SavedValue } from 'vmm';
 import {
   bytes,
   flag,
+  later,
   list,
   type SavedFields,
   savedFields,
@@ -59,6 +60,9 @@ interface SavedInterface {
 /** The section. */
 export interface SavedHost {
   readonly disks: readonly SavedDisk[];
+  /** The disc in the CD-ROM drive, by its path; none without a drive. */
+  readonly cdrom: readonly string[];
+  readonly bootDevice: string;
   readonly interfaces: readonly SavedInterface[];
   /** What a reset boots. */
   readonly kernel: string;
@@ -92,6 +96,8 @@ const HOST: SavedFields<SavedHost> = savedFields<SavedHost>({
     0,
     DEVICES_MAX,
   ),
+  cdrom: later(list(text(PATH_LENGTH_MAX), 0, 1), []),
+  bootDevice: later(text(16), 'auto'),
   interfaces: list(
     savedFields<SavedInterface>({ mac: bytes(MAC_BYTES), network: list(NETWORK, 0, 1) }),
     0,
@@ -110,6 +116,8 @@ export function saveHost(options: RunOptions, interfaces: readonly OpenInterface
     disks: options.disks.map(({ path, format = '', readOnly }) => {
       return { path: resolve(path), format, readOnly };
     }),
+    cdrom: options.cdrom === undefined ? [] : [resolve(options.cdrom)],
+    bootDevice: options.bootDevice ?? 'auto',
     interfaces: interfaces.map(({ mac, network, numbering }) => ({
       mac,
       network: network && numbering ? [savedNetwork(network, numbering)] : [],

@@ -4,6 +4,7 @@
 
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import {
+  type BootDevice,
   type Clock,
   type CpuModel,
   type Engine,
@@ -14,6 +15,7 @@ import {
   Machine,
   type MachineHost,
   type MachineOptions,
+  type RamLayout,
   type SavedParts,
   type SerialPeer,
   SoftEngine,
@@ -48,7 +50,7 @@ export interface RestoredMachine {
 export interface VcpuWorkerData {
   readonly name: string;
   readonly memory: WebAssembly.Memory;
-  readonly memoryBytes: number;
+  readonly ram: RamLayout;
   readonly link: SharedArrayBuffer;
   readonly addressBytes: number;
   readonly port: MessagePort;
@@ -56,9 +58,11 @@ export interface VcpuWorkerData {
   readonly kernelPath: string;
   readonly modules: readonly RunModule[];
   readonly commandLine: string;
-  /** Network interfaces first. */
+  /** Network interfaces first, then disks; the last may be a CD-ROM drive. */
   readonly devices: readonly DeviceDescription[];
   readonly nics: number;
+  readonly disks: number;
+  readonly bootDevice: BootDevice;
   readonly engine: EngineChoice['engine'];
   readonly jit: JitMode;
   readonly cpu: CpuModel;
@@ -271,7 +275,7 @@ function main(data: VcpuWorkerData): void {
     watched = openEngine(data, clock, entropy);
     const options: MachineOptions = {
       name: data.name,
-      ram: new GuestRam(data.memory, data.memoryBytes),
+      ram: new GuestRam(data.memory, data.ram),
       engine: watched.engine,
       clock,
       entropy,
@@ -281,7 +285,9 @@ function main(data: VcpuWorkerData): void {
       commandLine: data.commandLine,
       console: host.console,
       nics: devices.slice(0, data.nics),
-      disks: devices.slice(data.nics),
+      disks: devices.slice(data.nics, data.nics + data.disks),
+      cdrom: devices[data.nics + data.disks],
+      bootDevice: data.bootDevice,
       exitPort: data.exitPort,
       noReboot: data.noReboot,
     };

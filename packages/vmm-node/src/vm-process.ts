@@ -10,15 +10,19 @@ import {
 } from 'node:worker_threads';
 import {
   type Disk,
+  detectImage,
   GuestRam,
   type MachineEnd,
+  type RamLayout,
+  ramBytes,
   ramRanges,
-  type SnapshotReader,
+  ScsiCdrom,
   type VirtioDevice,
   VirtioNetBackend,
   VmmError,
   virtioBlk,
   virtioNet,
+  virtioScsi,
 } from 'vmm';
 import { type CompileLink, startCompiler } from './compile-service.ts';
 import { ConsolePump } from './console-pump.ts';
@@ -26,7 +30,14 @@ import { openDisk } from './disk-image.ts';
 import { chooseEngine, type EngineChoice } from './engine-choice.ts';
 import { closeInterfaces, type OpenInterface, openInterfaces } from './local-network.ts';
 import { type Deliver, MachineSaver } from './machine-saver.ts';
-import type { EngineName, RunEnd, RunOptions, RunOutcome, RunStatistics } from './run-options.ts';
+import type {
+  EngineName,
+  RunDisk,
+  RunEnd,
+  RunOptions,
+  RunOutcome,
+  RunStatistics,
+} from './run-options.ts';
 import { saveHost } from './saved-host.ts';
 import {
   createLinkMemory,
@@ -44,6 +55,8 @@ const STOP_MS_MAX = 2000;
 /** A guest that is asked to shut down says that it has heard; it has vmd(8)'s short timeout. */
 const HEARD_MS_MAX = 3000;
 const TIMEOUT_STATUS = 124;
+/** What OpenBSD's installer takes for the order to install by itself (autoinstall(8)). */
+const AUTO_INSTALL = 'auto_install';
 /**
  * The worker makes much garbage when it builds its processor, and none afterwards, so that what its
  * heap has grown to by then stays. Node's default leaves 30 MB, this 8 MB; building takes no
@@ -68,18 +81,27 @@ type WorkerEnd =
 export async function runVm(options: RunOptions): Promise<RunOutcome> {
   const choice = chooseEngine(engineFor(options));
   options.onEngine?.(choice);
-  const memory = createVmMemory(options.memoryBytes);
+  const image = { name: options.kernelPath, bytes: options.kernel };
+  const hasFirmware = options.restore?.machine.hasFirmware ?? detectImage(image) === 'firmware';
+  checkBootDevice(options, hasFirmware);
+  const ram = { memoryBytes: options.memoryBytes, hasFirmware };
+  const memory = createVmMemory(ramBytes(ram));
   // Who sent the machine has its disks until all of it is here.
-  const restored = options.restore && (await readMachine(options, options.restore, memory));
-  const disks = await openDisks(options);
+  const restored = options.restore && (await readMachine(ram, options, memory));
+  const opened = await openDisks(options);
+  const disks = opened.slice(0, options.disks.length);
+  const cdrom = opened[disks.length];
   let interfaces: readonly OpenInterface[] = [];
   try {
-    interfaces = await openInterfaces(options.interfaces ?? [{}], options.name);
-    const { engine } = choice;
-    return await new VmProcess(options, engine, memory, disks, interfaces).run(restored);
+    interfaces = await openInterfaces(options.interfaces ?? [{}], {
+      name: options.name,
+      ...(options.bootDevice === 'net' && { bootFile: AUTO_INSTALL }),
+    });
+    const parts = { ram, memory, disks, cdrom, interfaces };
+    return await new VmProcess(options, choice.engine, parts).run(restored);
   } finally {
     closeInterfaces(interfaces);
-    await closeDisks(disks);
+    await closeDisks(opened);
   }
 }
 
@@ -89,45 +111,78 @@ function engineFor({ engine, restore }: RunOptions): EngineName {
 }
 
 async function readMachine(
-  { memoryBytes, onRestoreProgress }: RunOptions,
-  restore: SnapshotReader,
+  ram: RamLayout,
+  { restore, onRestoreProgress }: RunOptions,
   memory: WebAssembly.Memory,
 ): Promise<RestoredMachine> {
-  const { timeNs, wallMs, ...machine } = restore.machine;
-  if (machine.memoryBytes !== memoryBytes) {
-    const [has, had] = [memoryBytes, machine.memoryBytes].map((bytes) => bytes / 1024 ** 2);
+  const { timeNs, wallMs, ...machine } = restore!.machine;
+  if (machine.memoryBytes !== ram.memoryBytes) {
+    const [has, had] = [ram.memoryBytes, machine.memoryBytes].map((bytes) => bytes / 1024 ** 2);
     throw new VmmError('EINVAL', `The machine has ${has} MB of memory, not the ${had} it had.`);
   }
-  const parts = await restore.finish(new GuestRam(memory, memoryBytes), onRestoreProgress);
+  const parts = await restore!.finish(new GuestRam(memory, ram), onRestoreProgress);
   return { parts, timeNs, wallMs };
 }
 
-async function openDisks(options: RunOptions): Promise<Disk[]> {
-  const disks: Disk[] = [];
+/** As vmd(8) has it: firmware boots disks and CD-ROMs, and what is booted by net is a kernel. */
+function checkBootDevice(options: RunOptions, hasFirmware: boolean): void {
+  const { bootDevice = 'auto', kernelPath, disks, cdrom } = options;
+  const refuse = (reason: string): never => {
+    throw new VmmError('EINVAL', `Cannot boot from device ${bootDevice}: ${reason}.`);
+  };
+  if (bootDevice === 'auto') return;
+  if (bootDevice === 'net') {
+    if (hasFirmware)
+      refuse('that takes a kernel, which is loaded in place of what a net would send');
+    return;
+  }
+  if (!hasFirmware) refuse(`${kernelPath} is a kernel, not a firmware`);
+  if (bootDevice === 'disk' && disks.length === 0) refuse('there is none');
+  if (bootDevice === 'cdrom' && cdrom === undefined) refuse('there is none');
+}
+
+/** The disks in their order, and behind them the CD-ROM if there is one. */
+async function openDisks({ disks, cdrom }: RunOptions): Promise<Disk[]> {
+  const images = [...disks, ...(cdrom === undefined ? [] : [isoImage(cdrom)])];
+  const opened: Disk[] = [];
   try {
-    for (const disk of options.disks) disks.push(await openDisk(disk, disk.readOnly));
+    for (const image of images) opened.push(await openDisk(image, image.readOnly));
   } catch (error) {
-    await closeDisks(disks);
+    await closeDisks(opened);
     throw error;
   }
-  return disks;
+  return opened;
 }
+
+/** Never anything but the bytes of a medium: one that begins like a qcow2 image is none. */
+const isoImage = (path: string): RunDisk => ({ path, format: 'raw', readOnly: true });
 
 async function closeDisks(disks: readonly Disk[]): Promise<void> {
   const results = await Promise.allSettled(disks.map((disk) => disk.close()));
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
+/** What a machine is made of in this thread. */
+interface VmParts {
+  readonly ram: RamLayout;
+  readonly memory: WebAssembly.Memory;
+  readonly disks: readonly Disk[];
+  readonly cdrom: Disk | undefined;
+  readonly interfaces: readonly OpenInterface[];
+}
+
 /** The run of one machine, seen from the main thread. */
 class VmProcess {
   private readonly options: RunOptions;
   private readonly engine: EngineChoice['engine'];
+  private readonly layout: RamLayout;
   private readonly memory: WebAssembly.Memory;
   private readonly linkMemory: SharedArrayBuffer;
   private readonly addressBytes: number;
   private readonly link: ThreadLink;
   private readonly servers: readonly BackendServer[];
   private readonly nics: number;
+  private readonly disks: number;
   private readonly console: ConsolePump;
   private readonly port: MessagePort;
   private readonly workerPort: MessagePort;
@@ -144,14 +199,13 @@ class VmProcess {
   constructor(
     options: RunOptions,
     engine: EngineChoice['engine'],
-    memory: WebAssembly.Memory,
-    disks: readonly Disk[],
-    interfaces: readonly OpenInterface[],
+    { ram: layout, memory, disks, cdrom, interfaces }: VmParts,
   ) {
     this.options = options;
     this.engine = engine;
+    this.layout = layout;
     this.memory = memory;
-    const last = ramRanges(options.memoryBytes).at(-1)!;
+    const last = ramRanges(layout).at(-1)!;
     this.addressBytes = last.gpa + last.sizeBytes;
     this.linkMemory = createLinkMemory(this.addressBytes);
     this.link = new ThreadLink(this.linkMemory, this.addressBytes);
@@ -160,15 +214,17 @@ class VmProcess {
     this.workerPort = channel.port2;
     this.console = new ConsolePump(options.console, this.link);
 
-    const ram = new GuestRam(memory, options.memoryBytes);
+    const ram = new GuestRam(memory, layout);
     ram.watch((gpa, length) => this.link.writtenPages.add(gpa, length));
     const nics = interfaces.map((it, index) => networkInterface(ram, it, index));
     const blocks = disks.map((disk, index) =>
       virtioBlk(`vioblk${index}`, ram, disk, `disk${index}`),
     );
+    const drives = cdrom === undefined ? [] : [virtioScsi('vioscsi0', ram, new ScsiCdrom(cdrom))];
     this.nics = nics.length;
+    this.disks = blocks.length;
     const post = (message: MainMessage): void => this.port.postMessage(message);
-    this.servers = [...nics, ...blocks].map(
+    this.servers = [...nics, ...blocks, ...drives].map(
       (device, index) => new BackendServer(index, device, this.link, post),
     );
     this.saver = new MachineSaver({
@@ -219,7 +275,7 @@ class VmProcess {
     const data: VcpuWorkerData = {
       name: options.name,
       memory: this.memory,
-      memoryBytes: options.memoryBytes,
+      ram: this.layout,
       link: this.linkMemory,
       addressBytes: this.addressBytes,
       port: this.workerPort,
@@ -229,6 +285,8 @@ class VmProcess {
       commandLine: options.commandLine,
       devices: this.servers.map((server) => server.description),
       nics: this.nics,
+      disks: this.disks,
+      bootDevice: options.bootDevice ?? 'auto',
       engine: this.engine,
       jit: options.jit,
       cpu: options.cpu,

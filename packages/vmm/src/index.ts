@@ -27,6 +27,7 @@ export type { ProcessorImage } from './cpu/processor-image.ts';
 export type { BlockBackend } from './devices/block-backend.ts';
 export type { NetBackend, NetReceiver } from './devices/net-backend.ts';
 export type { SerialPeer } from './devices/ns8250.ts';
+export { ScsiCdrom } from './devices/scsi-cdrom.ts';
 export type {
   QueueConfig,
   VirtioBackend,
@@ -35,9 +36,13 @@ export type {
 } from './devices/virtio/virtio-backend.ts';
 export { virtioBlk } from './devices/virtio/virtio-blk.ts';
 export { VirtioNetBackend, virtioNet } from './devices/virtio/virtio-net.ts';
+export { virtioScsi } from './devices/virtio/virtio-scsi.ts';
+export type { ImageKind } from './machine/boot/detect.ts';
+export { detectImage } from './machine/boot/detect.ts';
 export type { BootModule, KernelImage } from './machine/boot/image.ts';
-export type { RamRange } from './machine/guest-ram.ts';
-export { GuestRam, ramRanges } from './machine/guest-ram.ts';
+export type { BootDevice } from './machine/firmware-files.ts';
+export type { RamLayout, RamRange } from './machine/guest-ram.ts';
+export { GuestRam, ramBytes, ramRanges } from './machine/guest-ram.ts';
 export type {
   ExitKind,
   MachineEnd,

@@ -112,7 +112,7 @@ export interface Making {
 export function freshRam(memoryBytes: number = MEMORY_BYTES): GuestRam {
   const initial = memoryBytes / WASM_PAGE_BYTES;
   const memory = new WebAssembly.Memory({ initial, maximum: initial + 1024, shared: true });
-  return new GuestRam(memory, memoryBytes);
+  return new GuestRam(memory, { memoryBytes, hasFirmware: false });
 }
 
 /** Makes a machine that boots, or goes on. */

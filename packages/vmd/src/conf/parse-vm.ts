@@ -1,13 +1,9 @@
 // `vm "name" { ... }` and `vm "parent" instance "name" { ... }`: the block of a virtual machine.
 
 import { VmmError } from 'vmm/errors';
+import { BOOT_DEVICES } from 'vmm-node/options';
 import { scanScaled } from '../scan-scaled.ts';
-import {
-  type BootDevice,
-  type DiskFormat,
-  INSTANCE_OPTIONS,
-  type InstanceOption,
-} from './configuration.ts';
+import { type DiskFormat, INSTANCE_OPTIONS, type InstanceOption } from './configuration.ts';
 import { byteLength, type Context, realPath } from './context.ts';
 import type { Position } from './diagnostics.ts';
 import {
@@ -127,8 +123,6 @@ function parseAllowed(context: Context, draft: VmDraft, options: Set<InstanceOpt
   tokens.take();
   options.add(option);
 }
-
-const BOOT_DEVICES: readonly Exclude<BootDevice, 'auto'>[] = ['cdrom', 'disk', 'net'];
 
 /** `boot path` or `boot device name`. */
 function parseBoot(context: Context, draft: VmDraft): void {

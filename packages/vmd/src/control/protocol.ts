@@ -4,7 +4,7 @@
 
 import type { CpuModel, JitMode } from 'vmm';
 import { type Errno, VmmError } from 'vmm/errors';
-import { CPU_MODELS, ENGINES, type EngineName, JIT_MODES } from 'vmm-node/options';
+import { BOOT_DEVICES, CPU_MODELS, ENGINES, type EngineName, JIT_MODES } from 'vmm-node/options';
 import type { BootDevice, DiskFormat } from '../conf/configuration.ts';
 import {
   COMMAND_LINE_BYTES_MAX,
@@ -105,7 +105,6 @@ export type Request =
 const path = text(PATH_BYTES_MAX, /^\//);
 const name = text(NAME_BYTES_MAX, VM_NAME_PATTERN);
 const target: Check<Target> = either(integer(1, ID_MAX), name);
-const BOOT_DEVICES: readonly BootDevice[] = ['cdrom', 'disk', 'net'];
 const DISK_FORMATS: readonly DiskFormat[] = ['auto', 'raw', 'qcow2'];
 
 const startOptions: Check<StartOptions> = record<StartOptions>({

@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path';
 import { VmmError } from 'vmm/errors';
-import { CPU_MODELS, ENGINES, JIT_MODES } from 'vmm-node/options';
+import { BOOT_DEVICES, CPU_MODELS, ENGINES, JIT_MODES } from 'vmm-node/options';
 import type { DiskFormat } from '../conf/configuration.ts';
 import {
   COMMAND_LINE_BYTES_MAX,
@@ -18,7 +18,6 @@ import type { StartOptions } from '../control/protocol.ts';
 import type { Option, Parsed } from '../getopt.ts';
 import { scanScaled } from '../scan-scaled.ts';
 
-const BOOT_DEVICES = ['cdrom', 'disk', 'net'] as const;
 const DISK_FORMATS: readonly DiskFormat[] = ['raw', 'qcow2'];
 
 /** The options of "vmctl start". */

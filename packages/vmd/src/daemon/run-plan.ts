@@ -33,7 +33,10 @@ export interface VmPlan {
   readonly id: number;
   readonly name: string;
   readonly memoryBytes: number;
-  readonly boot: string;
+  /** The kernel or firmware; null for the firmware that is installed. */
+  readonly boot: string | null;
+  readonly bootDevice: BootDevice;
+  readonly cdrom: string | null;
   readonly initrd: string | null;
   readonly cmdline: string | null;
   readonly disks: readonly RunDisk[];
@@ -68,26 +71,16 @@ export function planOf(
   const { name } = config;
   const boot = override.boot ?? config.boot;
   const bootDevice = override.bootDevice ?? config.bootDevice;
-  if (boot === null) {
-    throw new VmmError(
-      'ENODEV',
-      `vm "${name}" has no kernel, and there is no firmware yet that would boot it from a disk.`,
-    );
-  }
   if (config.sev !== 'none') {
     throw new VmmError('ENODEV', `vm "${name}" asks for ${config.sev}, which no engine has.`);
-  }
-  if (config.cdrom !== null) {
-    throw new VmmError('ENODEV', `vm "${name}" has a cdrom, for which there is no drive yet.`);
-  }
-  if (bootDevice === 'net' || bootDevice === 'cdrom') {
-    throw new VmmError('ENODEV', `vm "${name}" cannot boot from device ${bootDevice} yet.`);
   }
   const plan: VmPlan = {
     id,
     name,
     memoryBytes: config.memoryBytes,
     boot,
+    bootDevice,
+    cdrom: config.cdrom,
     initrd: override.initrd ?? config.initrd,
     cmdline: override.cmdline ?? config.cmdline,
     disks: config.disks.map(planDisk),

@@ -134,10 +134,10 @@ test('a machine that gets no process is stopped, and can be started later', asyn
 });
 
 test('a machine that waits and cannot be started does not wait any more', async () => {
-  const config = { ...vm.config, cdrom: '/a.iso' };
+  const config = { ...vm.config, sev: 'sev' } as const;
   const other = new VirtualMachine(2, config, false, vm.context);
   other.await();
   const start = other.start({ override: {}, uid: 0, credentials: undefined });
-  await expect(start).rejects.toThrow('no drive yet');
+  await expect(start).rejects.toThrow('asks for sev');
   expect(other.state).toBe('stopped');
 });

@@ -8,6 +8,7 @@ import { VmmError } from 'vmm/errors';
 import type { RunControl, RunOptions, RunOutcome } from 'vmm-node/options';
 import { OrderlyStop } from 'vmm-node/orderly-stop';
 import { asSentence } from '../control/protocol.ts';
+import { firmwarePath } from '../firmware-file.ts';
 import { readKernel, readModules } from '../read-images.ts';
 import { ConsoleHub } from './console-hub.ts';
 import type { VmPlan } from './run-plan.ts';
@@ -36,7 +37,8 @@ function tell(message: FromVm): void {
 }
 
 async function run(plan: VmPlan, incoming: VmTransfer | undefined): Promise<RunOutcome> {
-  const { kernel, modules, noReboot } = images(plan, incoming !== undefined);
+  const kernelPath = plan.boot ?? firmwarePath();
+  const { kernel, modules, noReboot } = images(plan, kernelPath, incoming !== undefined);
   const [{ runVm }, { runInterfaces }, { receiveMachine }] = await Promise.all([
     import('vmm-node'),
     import('./vm-interfaces.ts'),
@@ -47,10 +49,12 @@ async function run(plan: VmPlan, incoming: VmTransfer | undefined): Promise<RunO
     name: plan.name,
     memoryBytes: plan.memoryBytes,
     kernel,
-    kernelPath: plan.boot,
+    kernelPath,
     modules,
     commandLine: plan.cmdline ?? COMMAND_LINE_DEFAULT,
     disks: plan.disks,
+    ...(plan.cdrom !== null && { cdrom: plan.cdrom }),
+    bootDevice: plan.bootDevice,
     interfaces: restored?.interfaces ?? runInterfaces(plan),
     ...(restored && { restore: restored.reader }),
     engine: plan.engine,
@@ -73,11 +77,12 @@ async function run(plan: VmPlan, incoming: VmTransfer | undefined): Promise<RunO
 
 /** What a reset boots: a machine that comes in can do without, and then ends when it is reset. */
 function images(
-  { boot, initrd, memoryBytes, noReboot }: VmPlan,
+  { initrd, memoryBytes, noReboot }: VmPlan,
+  kernelPath: string,
   isIncoming: boolean,
 ): Pick<RunOptions, 'kernel' | 'modules' | 'noReboot'> {
   try {
-    const kernel = readKernel(boot, memoryBytes);
+    const kernel = readKernel(kernelPath, memoryBytes);
     return { kernel, modules: readModules(initrd ?? undefined, memoryBytes), noReboot };
   } catch (error) {
     if (!isIncoming || !(error instanceof VmmError)) throw error;

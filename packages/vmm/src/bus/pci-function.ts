@@ -1,8 +1,10 @@
 // One PCI function's configuration space: a type 0 header (PCI Local Bus Specification 3.0, section
 // 6.1 and 6.2). Modelled: ids, command and status, base address registers in I/O and 32-bit memory
 // space with sizing, the capability list, the interrupt pin and line with the status and disable
-// bits of INTx. Not modelled: 64-bit BARs, expansion ROMs (writes are discarded, reads are zero),
-// MSI and MSI-X, BIST, parity and system errors, latency timers, which no device of ours has.
+// bits of INTx. The interrupt line register can only be read, since firmware that knows no routing
+// of this bus would write 0 there, and systems would believe it. Not modelled: 64-bit BARs,
+// expansion ROMs (writes are discarded, reads are zero), MSI and MSI-X, BIST, parity and system
+// errors, latency timers, which no device of ours has.
 
 import { assert } from '../base/assert.ts';
 import { bytes, flag, refuse, type SavedValue, savedFields, u8 } from '../base/saved-state.ts';
@@ -112,7 +114,6 @@ export class PciFunction {
     this.writable[COMMAND] = COMMAND_WRITABLE & 0xff;
     this.writable[COMMAND + 1] = COMMAND_WRITABLE >> 8;
     this.writable[0x0c] = 0xff; // Cache line size: scratch for the operating system.
-    this.writable[INTERRUPT_LINE] = 0xff;
   }
 
   /** Adds the next base address register; returns its number. */

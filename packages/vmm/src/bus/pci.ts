@@ -56,6 +56,8 @@ export interface PciWiring {
   readonly line: (irq: number) => IrqLine;
   /** Answers byte accesses to port 0xCF9, which lies inside the address register. */
   readonly resetControl?: PortDevice;
+  /** The subsystem that the host bridge shows; OpenBSD's, 0, unless given. */
+  readonly hostSubsystem?: { readonly vendor: number; readonly id: number };
 }
 
 /** What a suspension keeps of {@link PciBus}; its functions are parts of their own. */
@@ -92,7 +94,8 @@ export class PciBus implements PortDevice {
       vendor: PCI_VENDOR_OPENBSD,
       device: PCI_PRODUCT_OPENBSD_PCHB,
       classCode: CLASS_BRIDGE_HOST,
-      subsystemVendor: PCI_VENDOR_OPENBSD,
+      subsystemVendor: wiring.hostSubsystem?.vendor ?? PCI_VENDOR_OPENBSD,
+      subsystem: wiring.hostSubsystem?.id ?? 0,
     });
     this.add(this.bridge, { interrupt: false });
   }

@@ -14,10 +14,13 @@ const BASE = 0x31000;
 /** A code descriptor: 32-bit or 16-bit, ring 0. */
 const descriptor = (base: number, limit: number, wide: boolean): bigint =>
   (BigInt(base >>> 24) << 56n) |
-  (BigInt((wide ? 0x40 : 0) | (limit >>> 16)) << 48n) |
+  (BigInt((wide ? 0x40 : 0) | ((limit >>> 16) & 0xf)) << 48n) |
   (0x9bn << 40n) |
   (BigInt(base & 0xffffff) << 16n) |
   BigInt(limit & 0xffff);
+
+/** The granularity bit: the limit counts pages. */
+const GRANULAR = 1n << 55n;
 
 const HANDLER = 'mov eax, [esp]\nreport\nmov eax, [esp + 4]\nreport\nmov eax, ebx\nreport\ndone';
 
@@ -26,12 +29,14 @@ interface Code {
   readonly limit: number;
   readonly code: string;
   readonly wide?: boolean;
+  /** Whether the limit is in pages. */
+  readonly granular?: boolean;
   /** Code of the guest before the call to 0x18:0, or what is called instead. */
   readonly main?: string;
 }
 
 function run(engine: (typeof softEngines)[number], options: Code): number[] {
-  const { base = BASE, limit, code, wide = true } = options;
+  const { base = BASE, limit, code, wide = true, granular = false } = options;
   const guest = new Guest(
     engine.make(),
     32,
@@ -48,7 +53,7 @@ function run(engine: (typeof softEngines)[number], options: Code): number[] {
   const { view } = guest;
   view.setBigUint64(0x30008, 0x00cf9b000000ffffn, true);
   view.setBigUint64(0x30010, 0x00cf93000000ffffn, true);
-  view.setBigUint64(0x30018, descriptor(base, limit, wide), true);
+  view.setBigUint64(0x30018, descriptor(base, limit, wide) | (granular ? GRANULAR : 0n), true);
   view.setBigUint64(0x30020, descriptor(base, 0xfffff, wide), true);
   guest.load(base, assemble(code, wide ? 32 : 16, 0));
   guest.reportExceptions(6, 8, 14);
@@ -106,6 +111,13 @@ for (const engine of softEngines) {
     expect(reports({ base: 0x31234, limit: 1, code })).toEqual([0, 2, 2]);
     expect(reports({ base: 0x31ffe, limit: 1, code })).toEqual([0, 2, 2]);
     expect(reports({ base: 0x31fff, limit: 1, code })).toEqual([0, 2, 2]);
+  });
+
+  test(name('a segment of 4 GiB has no end, wherever in a page its base is'), () => {
+    const code = 'inc ebx\ninc ebx\nretf';
+    for (const base of [0x31001, 0x31234, 0x31ffe]) {
+      expect(reports({ base, limit: 0xfffff, granular: true, code })).toEqual([0x900d]);
+    }
   });
 
   test(name('16-bit code faults alike, and IP does not wrap at the limit'), () => {

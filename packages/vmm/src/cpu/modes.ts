@@ -181,12 +181,19 @@ function defineSetCodeBound(m: ModuleBuilder, newEpoch: Fn<'void'>): Fn<'void'> 
   });
 }
 
-/** Where CS ends, outside 64-bit code: see {@link S.codeBound}. */
+/**
+ * Where CS ends, outside 64-bit code: see {@link S.codeBound}. Nowhere, when that is a page's end,
+ * or when it lies before the base in the base's page: a segment of 4 GiB, as real mode often has
+ * one left over from protected mode.
+ */
 function codeBound(f: FunctionBuilder, cpu: I32): I64 {
-  const base = i64.load32_u(cpu, segmentCache(CS) + SEGMENT_BASE);
+  const base = f.let(i64.load32_u(cpu, segmentCache(CS) + SEGMENT_BASE));
   const limit = i64.load32_u(cpu, segmentCache(CS) + SEGMENT_LIMIT);
   const end = f.let(i64.and(i64.add(i64.add(base, limit), c64(1)), c64(0xffffffff)));
-  return select(i64.eqz(i64.and(end, c64(4095))), c64(0), end);
+  const isAtPageEnd = i64.eqz(i64.and(end, c64(4095)));
+  // Unsigned, so that an end behind the base is far away.
+  const isRoundTheWorld = i64.le_u(i64.sub(base, end), i64.and(base, c64(4095)));
+  return select(i32.or(isAtPageEnd, isRoundTheWorld), c64(0), end);
 }
 
 /** (cpu): the sizes of code and stack pointer, the bases in effect, and the end of CS. */

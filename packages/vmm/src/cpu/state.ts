@@ -159,7 +159,7 @@ export const S = {
    * i64 counters: instructions retired in finished slices is kept by the engine; these are events.
    */
   tlbMisses: 0x4c0,
-  /** What the slices' budgets have been charged for work that is no instruction's. */
+  /** i32, not i64: what slices were charged for work that is no instruction's. */
   overhead: 0x4c8,
   exceptions: 0x4d0,
   /**

@@ -99,26 +99,29 @@ const I8042_STATE = savedFields({ outputPortNext: flag });
 
 /**
  * The 8042 of a machine without keyboard and mouse: claim port 0x60 for `data`, 0x64 for
- * `command`. Only its reset line is wired. Reads are those of an empty socket (all ones), so that a
- * driver that drains the output buffer first finds that it never empties, and gives up at once;
- * except that the input buffer is never full, so that whoever wants the reset need not wait.
+ * `command`. Only its reset line is wired. Reads are those of an empty socket (all ones), which
+ * boot loaders look for before they use the controller, and which a driver that drains the output
+ * buffer gives up on at once; except that who reads the status again and again, as one does who
+ * waits to write the reset, finds that the input buffer is not full.
  */
 export class I8042 {
   readonly data: PortDevice;
   readonly command: PortDevice;
   private readonly resetMachine: () => void;
   private outputPortNext = false;
+  /** The status was the last to be read. */
+  private statusRead = false;
 
   constructor(resetMachine: () => void) {
     this.resetMachine = resetMachine;
     this.data = {
       name: 'i8042 data',
-      readPort: () => 0xff,
+      readPort: () => this.readData(),
       writePort: (_offset, _size, value) => this.writeData(value),
     };
     this.command = {
       name: 'i8042 command',
-      readPort: () => 0xff & ~STATUS_INPUT_BUFFER_FULL,
+      readPort: () => this.readStatus(),
       writePort: (_offset, _size, value) => this.writeCommand(value),
     };
   }
@@ -126,6 +129,7 @@ export class I8042 {
   /** Power-on. */
   reset(): void {
     this.outputPortNext = false;
+    this.statusRead = false;
   }
 
   /** What a suspension keeps. */
@@ -136,6 +140,17 @@ export class I8042 {
   /** Takes back what {@link save} gave. */
   load(saved: SavedValue, where: string): void {
     I8042_STATE.load(this, saved, where);
+  }
+
+  private readData(): number {
+    this.statusRead = false;
+    return 0xff;
+  }
+
+  private readStatus(): number {
+    const isWaiting = this.statusRead;
+    this.statusRead = true;
+    return isWaiting ? 0xff & ~STATUS_INPUT_BUFFER_FULL : 0xff;
   }
 
   private writeCommand(value: number): void {

@@ -30,9 +30,17 @@ function tableInfo(table: BootTable): VcpuSegmentInfo {
   return { vsi_sel: 0, vsi_limit: table.limit, vsi_ar: 0, vsi_base: BigInt(table.base) };
 }
 
+/** All registers of a vCPU that is about to execute the firmware's first instruction. */
+export function resetRegisters(): VcpuRegState {
+  const state = powerOnState(cpuSignature);
+  // Without the fast strings bit Linux copies memory without REP MOVS.
+  state.vrs_msrs[VCPU_MSRS.MISC_ENABLE] = BigInt(miscEnableReset);
+  return state;
+}
+
 /** All registers of a vCPU that is about to execute the kernel's first instruction. */
 export function bootRegisters(boot: BootState): VcpuRegState {
-  const state = powerOnState(cpuSignature);
+  const state = resetRegisters();
   for (const [name, value] of Object.entries(boot.gprs)) {
     state.vrs_gprs[VCPU_REGS[upper(name as GprName)]] = BigInt(value);
   }
@@ -42,8 +50,6 @@ export function bootRegisters(boot: BootState): VcpuRegState {
   state.vrs_crs[VCPU_CRS.CR3] = BigInt(boot.cr3);
   state.vrs_crs[VCPU_CRS.CR4] = BigInt(boot.cr4);
   state.vrs_msrs[VCPU_MSRS.EFER] = BigInt(boot.efer);
-  // As after power-on. Without the fast strings bit Linux copies memory without REP MOVS.
-  state.vrs_msrs[VCPU_MSRS.MISC_ENABLE] = BigInt(miscEnableReset);
   for (const [name, segment] of Object.entries(boot.segments)) {
     state.vrs_sregs[VCPU_SREGS[upper(name as SegmentName)]] = segmentInfo(segment);
   }

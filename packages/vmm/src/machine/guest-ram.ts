@@ -1,9 +1,10 @@
 // Guest RAM as a part of a WebAssembly memory: the ranges of the machine's memory map, one after the
-// other from offset 0. Below 4 GiB an offset therefore is the guest-physical address; what lies above
-// the PCI window follows without its gap. The rest of the memory is the engine's.
+// other from offset 0. Up to the PCI window an offset therefore is the guest-physical address; what
+// lies above it follows without its gap, and the firmware's memory below 4 GiB comes last, in a
+// machine that has it. The rest of the WebAssembly memory is the engine's.
 
 import type { GuestMemory } from '../bus/guest-memory.ts';
-import { memoryMap } from './boot/memory-map.ts';
+import { FIRMWARE_BYTES, FIRMWARE_START, HIGH_START, memoryMap } from './boot/memory-map.ts';
 
 /** A piece of RAM; everything in bytes. */
 export interface RamRange {
@@ -13,14 +14,32 @@ export interface RamRange {
   readonly sizeBytes: number;
 }
 
-/** Where the RAM of a machine of `memoryBytes` lies, in ascending order. */
-export function ramRanges(memoryBytes: number): RamRange[] {
+/** How much memory a machine has. */
+export interface RamLayout {
+  /** The RAM, a multiple of 1 MiB. */
+  readonly memoryBytes: number;
+  /** Whether there is memory for a firmware besides. */
+  readonly hasFirmware: boolean;
+}
+
+/** What a machine of this layout takes of its WebAssembly memory. */
+export function ramBytes({ memoryBytes, hasFirmware }: RamLayout): number {
+  return memoryBytes + (hasFirmware ? FIRMWARE_BYTES : 0);
+}
+
+/** Where the memory of a machine lies, in ascending order. */
+export function ramRanges({ memoryBytes, hasFirmware }: RamLayout): RamRange[] {
   let offset = 0;
-  return memoryMap(memoryBytes).map(({ base, sizeBytes }) => {
+  const ranges = memoryMap(memoryBytes).map(({ base, sizeBytes }) => {
     const range = { gpa: base, offset, sizeBytes };
     offset += sizeBytes;
     return range;
   });
+  if (!hasFirmware) return ranges;
+  const firmware = { gpa: FIRMWARE_START, offset, sizeBytes: FIRMWARE_BYTES };
+  const isBelow = ({ gpa }: RamRange): boolean => gpa < HIGH_START;
+  const above = ranges.filter((range) => !isBelow(range));
+  return [...ranges.filter(isBelow), firmware, ...above];
 }
 
 /** Ranges that continue each other, made one: a buffer may lie across the boundary. */
@@ -28,7 +47,8 @@ function joined(ranges: readonly RamRange[]): RamRange[] {
   const pieces: RamRange[] = [];
   for (const range of ranges) {
     const last = pieces.at(-1);
-    if (last !== undefined && last.gpa + last.sizeBytes === range.gpa) {
+    const distance = last === undefined ? -1 : range.gpa - last.gpa;
+    if (last?.sizeBytes === distance && range.offset - last.offset === distance) {
       pieces[pieces.length - 1] = { ...last, sizeBytes: last.sizeBytes + range.sizeBytes };
     } else {
       pieces.push(range);
@@ -40,18 +60,18 @@ function joined(ranges: readonly RamRange[]): RamRange[] {
 /** The RAM of one machine, as one thread sees it. */
 export class GuestRam implements GuestMemory {
   readonly memory: WebAssembly.Memory;
-  readonly memoryBytes: number;
+  readonly layout: RamLayout;
   private readonly pieces: readonly RamRange[];
   private buffer: ArrayBuffer;
   private byteView: Uint8Array;
   private dataView: DataView;
   private onWritten: (gpa: number, length: number) => void = () => {};
 
-  /** `memory` has at least `memoryBytes`. */
-  constructor(memory: WebAssembly.Memory, memoryBytes: number) {
+  /** `memory` has at least the {@link ramBytes} of `layout`. */
+  constructor(memory: WebAssembly.Memory, layout: RamLayout) {
     this.memory = memory;
-    this.memoryBytes = memoryBytes;
-    this.pieces = joined(ramRanges(memoryBytes));
+    this.layout = layout;
+    this.pieces = joined(ramRanges(layout));
     this.buffer = memory.buffer;
     this.byteView = new Uint8Array(this.buffer);
     this.dataView = new DataView(this.buffer);

@@ -56,7 +56,7 @@ describe.each(engines)('with the compiler %s', (_, engine) => {
     let polls = 0;
     const machine: Machine = new Machine({
       name: 'test',
-      ram: new GuestRam(memory, memoryMb * MB),
+      ram: new GuestRam(memory, { memoryBytes: memoryMb * MB, hasFirmware: false }),
       engine,
       clock,
       entropy,

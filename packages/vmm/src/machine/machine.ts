@@ -6,6 +6,7 @@
 // from outside. A reset, be it asked for at a port or the processor's own (triple fault), stops the
 // devices, loads the kernel anew into the RAM as it is, and starts it.
 
+import { assert } from '../base/assert.ts';
 import type { Clock, Entropy } from '../base/clock.ts';
 import { VmmError } from '../base/errors.ts';
 import { refuse, type SavedValue } from '../base/saved-state.ts';
@@ -25,12 +26,15 @@ import {
   VMX_EXIT_IO,
   VMX_EXIT_TRIPLE_FAULT,
 } from '../vmm/exit-reasons.ts';
+import type { VcpuRegState } from '../vmm/registers.ts';
 import type { VmRunParams } from '../vmm/structs.ts';
 import { runParams, VEI_DIR_IN, VRP_IRQ_NONE } from '../vmm/structs.ts';
 import { placeTables } from './acpi/place-tables.ts';
-import { loadKernel } from './boot/detect.ts';
+import { detectImage, loadKernel } from './boot/detect.ts';
+import { loadFirmware } from './boot/firmware.ts';
 import type { BootModule, KernelImage } from './boot/image.ts';
-import { bootRegisters } from './boot-registers.ts';
+import { bootRegisters, resetRegisters } from './boot-registers.ts';
+import type { BootDevice } from './firmware-files.ts';
 import { type GuestRam, ramRanges } from './guest-ram.ts';
 import { Pc } from './pc.ts';
 import { type GapStatistics, RunGaps } from './run-gaps.ts';
@@ -73,6 +77,7 @@ export interface MachineOptions {
   readonly clock: Clock;
   readonly entropy: Entropy;
   readonly host: MachineHost;
+  /** A kernel, or a firmware that finds one; `ram` has memory for it then. */
   readonly kernel: KernelImage;
   readonly modules: readonly BootModule[];
   readonly commandLine: string;
@@ -81,6 +86,9 @@ export interface MachineOptions {
   /** In the order of their place on the bus. */
   readonly nics: readonly VirtioDevice[];
   readonly disks: readonly VirtioDevice[];
+  readonly cdrom?: VirtioDevice | undefined;
+  /** What a firmware is to boot from: `auto`, the disks in their order, then the CD-ROM. */
+  readonly bootDevice?: BootDevice;
   /** Whether a write to the debug exit port ends the run. */
   readonly exitPort: boolean;
   /** Whether a reset ends the run. */
@@ -137,6 +145,7 @@ export class Machine {
   private readonly device: VmmDevice;
   private readonly pc: Pc;
   private readonly vmId: number;
+  private readonly isFirmware: boolean;
   private readonly params: VmRunParams;
   private readonly exits = noExits();
   private readonly wide = new Uint32Array(2);
@@ -168,10 +177,15 @@ export class Machine {
    * {@link restore}'s.
    */
   constructor(options: MachineOptions, parts?: SavedParts) {
-    const { ram, engine, clock, entropy, console, nics, disks } = options;
+    const { ram, engine, clock, entropy, console, nics, disks, cdrom } = options;
     this.options = options;
+    this.isFirmware = ram.layout.hasFirmware;
+    if (parts === undefined) {
+      const isFirmware = detectImage(options.kernel) === 'firmware';
+      assert(this.isFirmware === isFirmware, 'firmware and its memory come together');
+    }
     this.device = openVmm({ engine, memory: ram.memory });
-    const ranges = ramRanges(ram.memoryBytes);
+    const ranges = ramRanges(ram.layout);
     this.vmId = this.device.create({
       vcp_name: options.name,
       vcp_ncpus: 1n,
@@ -186,12 +200,14 @@ export class Machine {
     ram.watch((gpa, length) => this.memoryWritten(gpa, length));
     this.pc = new Pc({
       memory: ram,
-      memoryBytes: ram.memoryBytes,
+      memoryBytes: ram.layout.memoryBytes,
       clock,
       entropy,
       console,
       nics,
       disks,
+      cdrom,
+      firmware: this.isFirmware ? { bootDevice: options.bootDevice ?? 'auto' } : undefined,
       onReset: () => {
         this.resetAsked = true;
       },
@@ -241,7 +257,8 @@ export class Machine {
     const vcpu = this.device.extSaveVcpu(this.params);
     const machine = MACHINE_STATE.encode({
       name,
-      memoryBytes: ram.memoryBytes,
+      memoryBytes: ram.layout.memoryBytes,
+      hasFirmware: ram.layout.hasFirmware,
       vcpus: 1,
       engine: engine.name,
       cpu: engine.model ?? OLD_MODEL,
@@ -268,19 +285,27 @@ export class Machine {
   }
 
   private boot(): void {
-    const { ram, kernel, modules, commandLine, entropy } = this.options;
-    const { memoryBytes } = ram;
-    const acpiRoot = placeTables(ram, this.pc.acpi);
-    const options = { memoryBytes, commandLine, modules, entropy, acpiRoot };
-    const state = loadKernel(ram, kernel, options);
     this.device.resetcpu({
       vrp_vm_id: this.vmId,
       vrp_vcpu_id: 0,
-      vrp_init_state: bootRegisters(state),
+      vrp_init_state: this.isFirmware ? this.loadFirmware() : this.loadKernel(),
     });
     this.params.vrp_continue = 0;
     this.params.vrp_irqready = 0;
     this.halted = false;
+  }
+
+  private loadFirmware(): VcpuRegState {
+    loadFirmware(this.options.ram, this.options.kernel);
+    return resetRegisters();
+  }
+
+  private loadKernel(): VcpuRegState {
+    const { ram, kernel, modules, commandLine, entropy } = this.options;
+    const { memoryBytes } = ram.layout;
+    const acpiRoot = placeTables(ram, this.pc.acpi);
+    const options = { memoryBytes, commandLine, modules, entropy, acpiRoot };
+    return bootRegisters(loadKernel(ram, kernel, options));
   }
 
   private load(parts: SavedParts): void {
@@ -288,8 +313,11 @@ export class Machine {
     const summary = machineSummary(parts.get(MACHINE_SECTION) ?? false);
     const vcpu = parts.get(VCPU_SECTION);
     if (vcpu === undefined) refuse('The suspended machine', 'has no vCPU');
-    if (summary.memoryBytes !== ram.memoryBytes) {
-      refuse('The machine', `has ${ram.memoryBytes} bytes of memory, not ${summary.memoryBytes}`);
+    if (summary.memoryBytes !== ram.layout.memoryBytes) {
+      refuse(
+        'The machine',
+        `has ${ram.layout.memoryBytes} bytes of memory, not ${summary.memoryBytes}`,
+      );
     }
     if (clock.now() < summary.timeNs) refuse('The clock', 'is behind the time of the machine');
     checkFeatures(summary.features, this.options.engine.model ?? OLD_MODEL);

@@ -5,6 +5,7 @@ import { VirtualClock } from '../base/clock.ts';
 import { FlatMemory } from '../bus/flat-memory.ts';
 import type { PortSize } from '../bus/port-bus.ts';
 import type { BlockBackend } from '../devices/block-backend.ts';
+import { ScsiCdrom } from '../devices/scsi-cdrom.ts';
 import type {
   VirtioBackend,
   VirtioDevice,
@@ -12,6 +13,8 @@ import type {
 } from '../devices/virtio/virtio-backend.ts';
 import { virtioBlk } from '../devices/virtio/virtio-blk.ts';
 import { VirtioNetBackend, virtioNet } from '../devices/virtio/virtio-net.ts';
+import { virtioScsi } from '../devices/virtio/virtio-scsi.ts';
+import type { BootDevice } from './firmware-files.ts';
 import { Pc } from './pc.ts';
 
 const MB = 1 << 20;
@@ -30,6 +33,8 @@ interface Build {
   readonly exitPort?: (value: number) => void;
   readonly memoryBytes?: number;
   readonly disks?: readonly VirtioDevice[];
+  readonly cdrom?: (memory: FlatMemory) => VirtioDevice;
+  readonly firmware?: { readonly bootDevice: BootDevice };
 }
 
 function build(options: Build = {}) {
@@ -46,6 +51,8 @@ function build(options: Build = {}) {
     console: { transmit: () => {} },
     nics: [virtioNet('vio0', MAC, new VirtioNetBackend(memory))],
     disks: options.disks ?? ['sd0', 'sd1'].map((name) => virtioBlk(name, memory, image, name)),
+    cdrom: options.cdrom?.(memory),
+    firmware: options.firmware,
     onReset: () => {
       resets++;
     },
@@ -69,6 +76,26 @@ test('PCI has the host bridge, entropy, network, disks, and vmmci, in this order
   const ids = [0, 1, 2, 3, 4, 5].map((device) => config(device, 0).toString(16).padStart(8, '0'));
   expect(ids).toEqual(['06660b5d', '10051af4', '10001af4', '10011af4', '10011af4', '07770b5d']);
   expect(config(6, 0)).toBe(0xffffffff);
+});
+
+test('a CD-ROM drive is behind the disks, and with firmware the host bridge is one of QEMU', () => {
+  const cdrom = (memory: FlatMemory): VirtioDevice =>
+    virtioScsi('vioscsi0', memory, new ScsiCdrom(image));
+  const { pc, config } = build({ cdrom, firmware: { bootDevice: 'cdrom' } });
+  expect(config(5, 0)).toBe(0x10041af4);
+  expect(config(0, 0x2c)).toBe(0x11001af4);
+  expect(build({ cdrom }).config(0, 0x2c)).toBe(0x00000b5d);
+  // fw_cfg's directory: the first file of all is the boot order, in which the drive is.
+  pc.ports.write(0x510, 2, 0x20);
+  const bytes = Array.from({ length: 25 }, () => pc.ports.read(0x511, 1));
+  expect(String.fromCharCode(...bytes)).toBe('/pci@i0cf8/*@5/*@0/*@0,0\n');
+});
+
+test('what a guest writes to the interrupt line register does not stay', () => {
+  const { pc, config } = build();
+  expect(config(2, 0x3c, 1)).toBe(5);
+  pc.ports.write(0xcfc, 1, 0);
+  expect(config(2, 0x3c, 1)).toBe(5);
 });
 
 test('PCI devices have the lines 3, 5, 6, 7, 9, all level triggered, as ACPI has line 9', () => {

@@ -3,8 +3,8 @@
 //
 // The ports are an IBM PC/AT's, with the PIIX4's ELCR and reset control, PCI configuration mechanism
 // 1, QEMU's fw_cfg and debug exit, and ACPI's power button and switch. On PCI, in this order: host
-// bridge, entropy, network interfaces, disks, vmmci. Not there: DMA controllers, keyboard, video, a
-// second serial port; a guest that probes for them reads all ones.
+// bridge, entropy, network interfaces, disks, CD-ROM, vmmci. Not there: DMA controllers, keyboard,
+// video, a second serial port; a guest that probes for them reads all ones.
 
 import type { Clock, Entropy } from '../base/clock.ts';
 import { IGNORABLE, refuse, type SavedPart, type SavedValue } from '../base/saved-state.ts';
@@ -31,9 +31,15 @@ import type { VirtioDevice } from '../devices/virtio/virtio-backend.ts';
 import { VirtioPci } from '../devices/virtio/virtio-pci.ts';
 import { virtioRng } from '../devices/virtio/virtio-rng.ts';
 import { Vmmci } from '../devices/virtio/vmmci.ts';
-import { firmwareFiles } from './acpi/table-loader.ts';
+import { acpiFirmwareFiles } from './acpi/table-loader.ts';
 import { type AcpiTables, acpiTables } from './acpi/tables.ts';
-import { CONVENTIONAL_END, EXTENDED_START, lowMemoryEnd } from './boot/memory-map.ts';
+import {
+  CONVENTIONAL_END,
+  EXTENDED_START,
+  firmwareMemoryMap,
+  lowMemoryEnd,
+} from './boot/memory-map.ts';
+import { type BootDevice, firmwareFiles } from './firmware-files.ts';
 
 const PORT = {
   PIC_MASTER: 0x20,
@@ -57,6 +63,13 @@ const PORT = {
 /** SCI, ACPI's, is where PCs have it; a PCI device may have the same line. */
 const IRQ = { PIT: 0, COM1: 4, RTC: 8, SCI: 9 } as const;
 
+/**
+ * The subsystem of QEMU's host bridges, Red Hat's "Qemu virtual machine". SeaBIOS looks for it, and
+ * without it believes that it is on hardware, without fw_cfg. vmd(8)'s firmware is made for its
+ * bridge; this one is anybody's.
+ */
+const FIRMWARE_SUBSYSTEM = { vendor: 0x1af4, id: 0x1100 } as const;
+
 /** What a machine is built of, and what it is wired to. */
 export interface PcOptions {
   readonly memory: GuestMemory;
@@ -67,6 +80,9 @@ export interface PcOptions {
   readonly console: SerialPeer;
   readonly nics: readonly VirtioDevice[];
   readonly disks: readonly VirtioDevice[];
+  readonly cdrom?: VirtioDevice | undefined;
+  /** For a machine that a firmware boots. */
+  readonly firmware?: { readonly bootDevice: BootDevice } | undefined;
   /** The guest asks for a reset by one of the ports that can; {@link Pc.reset} does it. */
   readonly onReset: () => void;
   /** The guest has switched the machine off. */
@@ -91,7 +107,9 @@ export class Pc {
   private readonly pci: PciBus;
   private readonly acpiPm: AcpiPm;
   private readonly vmmci: Vmmci;
-  private readonly virtio: readonly VirtioPci[];
+  private readonly virtio: VirtioPci[] = [];
+  /** The interrupt line of each device on the bus. */
+  private readonly routes: { device: number; irq: number }[] = [];
   /** What is saved, by name; in the order of loading, devices that then begin to work last. */
   private readonly saved: readonly (readonly [string, SavedPart])[];
   /** What is reset besides the interrupt controllers and PCI. */
@@ -116,6 +134,7 @@ export class Pc {
       mmio: this.mmio,
       line: (irq) => this.sharedLine(irq),
       resetControl,
+      ...(options.firmware && { hostSubsystem: FIRMWARE_SUBSYSTEM }),
     });
 
     this.claim(PORT.PIC_MASTER, 2, pics.master);
@@ -134,18 +153,17 @@ export class Pc {
     this.claim(PORT.PCI, 8, this.pci);
     if (options.onExitPort) this.claim(PORT.DEBUG_EXIT, 4, new ExitPort(options.onExitPort));
 
-    const devices = [virtioRng(memory, entropy), ...options.nics, ...options.disks];
-    const cards = devices.map((device) => new VirtioPci(device));
-    this.virtio = [...cards, new VirtioPci(this.vmmci.device, 'legacy')];
-    const routes = this.virtio.map(({ function: it }) => {
-      return { device: this.pci.add(it, { interrupt: true }), irq: it.irq };
-    });
+    this.plug(virtioRng(memory, entropy));
+    const nics = options.nics.map((device) => this.plug(device));
+    const disks = options.disks.map((device) => this.plug(device));
+    const cdroms = options.cdrom === undefined ? [] : [this.plug(options.cdrom)];
+    this.plug(this.vmmci.device, 'legacy');
     this.acpi = acpiTables({
       pmBase: PORT.ACPI_PM,
       sciIrq: IRQ.SCI,
       resetPort: PORT.RESET_CONTROL,
       pciBase: PORT.PCI,
-      routes,
+      routes: this.routes,
     });
     this.saved = [
       ['i8259', pics],
@@ -162,9 +180,15 @@ export class Pc {
       ...this.virtio.map((card): [string, SavedPart] => [card.name, card]),
       ['vmmci control', this.vmmci],
     ];
-    for (const { name, content } of firmwareFiles(this.acpi)) fwCfg.addFile(name, content);
     this.routeInterrupts();
-    const { memoryBytes } = options;
+    const { memoryBytes, firmware } = options;
+    if (firmware !== undefined) {
+      const { bootDevice } = firmware;
+      const ram = firmwareMemoryMap(memoryBytes);
+      const facts = { bootDevice, nics, disks, cdroms, ram, serialPort: PORT.COM1 };
+      for (const [name, content] of firmwareFiles(facts)) fwCfg.addFile(name, content);
+    }
+    for (const { name, content } of acpiFirmwareFiles(this.acpi)) fwCfg.addFile(name, content);
     rtc.setMemory({
       base: CONVENTIONAL_END,
       extended: lowMemoryEnd(memoryBytes) - EXTENDED_START,
@@ -235,6 +259,15 @@ export class Pc {
       this.sharedLines.set(irq, line);
     }
     return line.input();
+  }
+
+  /** Puts a device on the PCI bus, and returns its number there. */
+  private plug(device: VirtioDevice, kind?: 'legacy'): number {
+    const card = new VirtioPci(device, kind);
+    this.virtio.push(card);
+    const number = this.pci.add(card.function, { interrupt: true });
+    this.routes.push({ device: number, irq: card.function.irq });
+    return number;
   }
 
   private claim(base: number, size: number, owner: PortDevice): void {

@@ -1,6 +1,6 @@
 // The rules of vmd(8)'s DHCP, and the messages of RFC 2131, section 3.
 import { expect, test } from 'vitest';
-import { DhcpServer } from './dhcp-server.ts';
+import { type DhcpLease, DhcpServer } from './dhcp-server.ts';
 import { gatewayMac, LOCAL_PREFIX, localInterface } from './local-interface.ts';
 
 const MAC = [0xfe, 0xe1, 0xbb, 0xd1, 0x12, 0x34];
@@ -31,14 +31,15 @@ function request(fields: Fields): Uint8Array {
   return message;
 }
 
-const server = new DhcpServer({
+const lease: DhcpLease = {
   mac: new Uint8Array(MAC),
   address: new Uint8Array(GUEST),
   server: new Uint8Array(GATEWAY),
   prefixLength: 31,
   mtu: 1500,
   hostname: 'web1',
-});
+};
+const server = new DhcpServer(lease);
 
 /** What a client makes of an answer. */
 function ask(fields: Fields) {
@@ -99,6 +100,17 @@ test('a request for another server’s offer gets no answer', () => {
       ],
     }),
   ).toBeUndefined();
+});
+
+test('a guest booted by the network finds the name of its file (RFC 2131, section 2)', () => {
+  const discovery = request({ options: [[53, [1]]] });
+  const fileFrom = (one: DhcpServer): string => {
+    const file = one.answer(discovery)!.message.subarray(108, 236);
+    return new TextDecoder().decode(file).replaceAll('\0', '');
+  };
+  const booted = new DhcpServer({ ...lease, bootFile: 'auto_install' });
+  expect(fileFrom(booted)).toBe('auto_install');
+  expect(fileFrom(server)).toBe('');
 });
 
 test('BOOTP gets the address, and no message type', () => {

@@ -36,6 +36,7 @@ export interface DhcpLease {
   readonly prefixLength: number;
   readonly mtu: number;
   readonly hostname?: string;
+  readonly bootFile?: string;
 }
 
 /** A reply, and how it gets there. */
@@ -92,6 +93,7 @@ export class DhcpServer {
     const message = makeDhcpReply(request, {
       yourAddress: isNak || request.type === DHCPINFORM ? NO_ADDRESS : lease.address,
       serverAddress: isNak ? NO_ADDRESS : lease.server,
+      bootFile: isNak ? undefined : lease.bootFile,
       options,
     });
     return { message, broadcast: isNak || request.wantsBroadcast };

@@ -40,6 +40,7 @@ const YOUR_ADDRESS = 16;
 const SERVER_ADDRESS = 20;
 const HARDWARE_ADDRESS = 28;
 const FILE = 108;
+const FILE_BYTES = 128;
 const COOKIE = 236;
 const COOKIE_VALUE = 0x63825363;
 const ETHERNET = 0x0106;
@@ -107,6 +108,8 @@ export type DhcpOption = readonly [code: number, value: Uint8Array];
 export interface DhcpReply {
   readonly yourAddress: Uint8Array;
   readonly serverAddress: Uint8Array;
+  /** The name of the file to boot, at most 127 ASCII characters. */
+  readonly bootFile?: string | undefined;
   readonly options: readonly DhcpOption[];
 }
 
@@ -123,6 +126,9 @@ export function makeDhcpReply(request: DhcpRequest, reply: DhcpReply): Uint8Arra
   copyBytes(message, SERVER_ADDRESS, reply.serverAddress, 0, 4);
   // With the gateway's address (giaddr) 0 and the whole of the hardware address as it was.
   copyBytes(message, HARDWARE_ADDRESS, request.message, HARDWARE_ADDRESS, 16);
+  if (reply.bootFile !== undefined) {
+    message.set(new TextEncoder().encode(reply.bootFile).subarray(0, FILE_BYTES - 1), FILE);
+  }
   put32(message, COOKIE, COOKIE_VALUE);
   let at = FIXED_BYTES;
   for (const [code, value] of reply.options) {

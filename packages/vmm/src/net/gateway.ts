@@ -72,6 +72,8 @@ export interface GatewayOptions {
   readonly hostLoopback?: boolean;
   /** What the guest is to be called. */
   readonly hostname?: string;
+  /** The file that the guest finds it was booted from. */
+  readonly bootFile?: string;
   readonly mtu?: number;
 }
 
@@ -123,6 +125,7 @@ export class Gateway {
       prefixLength: options.prefixLength,
       mtu,
       hostname: options.hostname,
+      bootFile: options.bootFile,
     });
     this.icmp = new IcmpResponder(output, host, (version) => this.ownAddress(version));
     if (gateway6 !== undefined) this.router = new Router(output, this.mac, gateway6);

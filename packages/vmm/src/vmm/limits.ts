@@ -17,9 +17,12 @@ export const VMM_MAX_PATH_DISK = 128;
 export const VMM_MAX_PATH_CDROM = 128;
 export const VMM_MAX_KERNEL_PATH = 128;
 
-/** The guest-physical window that PCI memory BARs live in; RAM neither begins nor ends in it. */
+/**
+ * The guest-physical window that PCI memory BARs live in; RAM neither begins nor ends in it. The
+ * 4 MiB above it, up to 4 GiB, are firmware's.
+ */
 export const VMM_PCI_MMIO_BAR_BASE = 0xf0000000;
-export const VMM_PCI_MMIO_BAR_END = 0xffffffff;
+export const VMM_PCI_MMIO_BAR_END = 0xffbfffff;
 
 /** The unit of guest memory. */
 export const PAGE_SIZE = 4096;

@@ -46,6 +46,19 @@ describe.each(softEngines)('on the $name engine', ({ make }) => {
     for (let slice = 0; slice < 3; slice++) expect(guest.run()).toBe(VM_EXIT_NONE);
   });
 
+  test('run() returns soon from a loop that writes over its own code', () => {
+    const guest = new Guest(
+      make(),
+      64,
+      'mov ecx, 1000\n1: inc byte ptr [rip + 3f]\ndec ecx\njnz 1b\njmp 2f\n3: nop\n2: done',
+    );
+    let runs = 0;
+    while (guest.run() === VM_EXIT_NONE) runs++;
+    // A slice is for 200 000 instructions, of which the loop has 3000.
+    expect(runs).toBeGreaterThan(1);
+    expect(guest.registers().vrs_gprs[VCPU_REGS.RCX]).toBe(0n);
+  });
+
   test('run() goes on behind a CALL that pushes onto the code it is in', () => {
     const guest = new Guest(
       make(),

@@ -77,7 +77,7 @@ export function bootHere(kernel: BootKernel, beside: Beside): string[] {
   let polls = 0;
   const machine = new Machine({
     name: 'test',
-    ram: new GuestRam(memory, memoryMb * MB),
+    ram: new GuestRam(memory, { memoryBytes: memoryMb * MB, hasFirmware: false }),
     engine,
     clock,
     entropy: testEntropy,

@@ -26,7 +26,7 @@ const AFTER_ONE_NAME = FIRST + NAME_BYTES;
 const AFTER_TWO_NAMES = AFTER_ONE_NAME + NAME_BYTES;
 
 /** The files that hand `tables` to firmware. */
-export function firmwareFiles(tables: AcpiTables): FirmwareFile[] {
+export function acpiFirmwareFiles(tables: AcpiTables): FirmwareFile[] {
   const { files, links, checksums } = tables;
   const commands: Uint8Array[] = [];
   for (const { name, alignment, isRoot } of files) {

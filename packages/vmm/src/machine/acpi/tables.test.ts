@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FlatMemory } from '../../bus/flat-memory.ts';
 import { placeTables } from './place-tables.ts';
-import { firmwareFiles } from './table-loader.ts';
+import { acpiFirmwareFiles } from './table-loader.ts';
 import { acpiTables } from './tables.ts';
 
 const HARDWARE = {
@@ -169,7 +169,7 @@ test.skipIf(missing)('iasl reads all tables without a complaint (skipped without
 /** Follows the loader's script: what SeaBIOS's description of it says, in our own words. */
 function asFirmware(memory: Uint8Array): void {
   const files = new Map(
-    firmwareFiles(acpiTables(HARDWARE)).map(({ name, content }) => [name, content]),
+    acpiFirmwareFiles(acpiTables(HARDWARE)).map(({ name, content }) => [name, content]),
   );
   const script = files.get('etc/table-loader')!;
   expect(script.length % 128).toBe(0);

@@ -16,6 +16,7 @@ import {
   PT_LOAD,
   parseElf,
 } from './elf.ts';
+import { isFirmwareImage } from './firmware.ts';
 import { type BootOptions, type KernelImage, viewOf } from './image.ts';
 import { loadLinux } from './linux.ts';
 import { isLinuxImage } from './linux-header.ts';
@@ -37,6 +38,20 @@ const LOADERS: Record<KernelKind, typeof loadLinux> = {
   openbsd: loadOpenbsd,
 };
 
+/** What a machine can begin with. */
+export type ImageKind = KernelKind | 'firmware';
+
+/** The kind of an image; ENOEXEC with the reason when it is none that can be booted. */
+export function detectImage(image: KernelImage): ImageKind {
+  const kind = kernelKind(image);
+  if (kind !== undefined) return kind;
+  if (!isElf(image.bytes) && isFirmwareImage(image.bytes)) return 'firmware';
+  throw new VmmError(
+    'ENOEXEC',
+    (isElf(image.bytes) ? elfRefusal(image) : undefined) ?? refusal(image),
+  );
+}
+
 /**
  * Loads a kernel of any known kind into `memory` and returns the state in which it starts.
  * Throws VmmError with ENOEXEC, ENOMEM or EINVAL, having written nothing.
@@ -54,14 +69,21 @@ export function loadKernel(
  * of several kinds is taken for the first of them in the order above.
  */
 export function detectKernel(image: KernelImage): KernelKind {
+  const kind = kernelKind(image);
+  if (kind !== undefined) return kind;
+  throw new VmmError(
+    'ENOEXEC',
+    (isElf(image.bytes) ? elfRefusal(image) : undefined) ?? refusal(image),
+  );
+}
+
+function kernelKind(image: KernelImage): KernelKind | undefined {
   const { bytes } = image;
   if (isLinuxImage(bytes)) return 'linux';
   if (isMultiboot2Image(bytes)) return 'multiboot2';
   if (isMultibootImage(bytes)) return 'multiboot';
   if (hasPvhEntry(image)) return 'pvh';
-  const reason = isElf(bytes) ? elfRefusal(image) : refusal(image);
-  if (reason === undefined) return 'openbsd';
-  throw new VmmError('ENOEXEC', reason);
+  return isElf(bytes) && elfRefusal(image) === undefined ? 'openbsd' : undefined;
 }
 
 const COMPRESSED: ReadonlyArray<readonly [magic: readonly number[], name: string]> = [
@@ -86,7 +108,10 @@ function refusal(image: KernelImage): string {
   if (bytes.length >= 512 && viewOf(bytes).getUint16(510, true) === 0xaa55) {
     return `File ${name} is not a kernel but has a boot sector: it may be a disk image (-d).`;
   }
-  return `File ${name} is not a kernel: it is neither a Linux bzImage nor an ELF file.`;
+  return (
+    `File ${name} is not a kernel: it is neither a Linux bzImage, nor an ELF file, ` +
+    'nor a firmware.'
+  );
 }
 
 /** Why an ELF file of no protocol cannot be OpenBSD's kernel; undefined when it can. */

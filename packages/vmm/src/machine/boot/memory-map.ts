@@ -9,8 +9,12 @@ export const CONVENTIONAL_END = 0x9_f000;
 export const EXTENDED_START = 0x10_0000;
 /** Start of the PCI window: RAM below 4 GiB ends here at the latest. */
 export const PCI_WINDOW_START = 0xf000_0000;
+/** The firmware's place at the end of the PCI window, in machines that boot by one. */
+export const FIRMWARE_START = 0xffc0_0000;
 /** Where the RAM goes on that does not fit below the PCI window. */
 export const HIGH_START = 0x1_0000_0000;
+/** The largest firmware. */
+export const FIRMWARE_BYTES: number = HIGH_START - FIRMWARE_START;
 
 export const E820_RAM = 1;
 export const E820_RESERVED = 2;
@@ -46,4 +50,10 @@ export function memoryMap(memoryBytes: number): MemoryMapEntry[] {
     map.push({ base: HIGH_START, sizeBytes: memoryBytes - PCI_WINDOW_START, type: E820_RAM });
   }
   return map;
+}
+
+/** The RAM as a firmware is told of it, which knows best what it takes of the lowest megabyte. */
+export function firmwareMemoryMap(memoryBytes: number): MemoryMapEntry[] {
+  const low: MemoryMapEntry = { base: 0, sizeBytes: lowMemoryEnd(memoryBytes), type: E820_RAM };
+  return [low, ...memoryMap(memoryBytes).filter(({ base }) => base >= HIGH_START)];
 }

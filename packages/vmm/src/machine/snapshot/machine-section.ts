@@ -28,6 +28,8 @@ export const OLD_MODEL: CpuModel = 'v2';
 export interface MachineSummary {
   readonly name: string;
   readonly memoryBytes: number;
+  /** A firmware has booted it, for which there is memory of its own. */
+  readonly hasFirmware: boolean;
   readonly vcpus: number;
   /** The engine that it ran on; any that can load the vCPU will do. */
   readonly engine: string;
@@ -47,6 +49,7 @@ export interface MachineSummary {
 export const MACHINE_STATE: SavedFields<MachineSummary> = savedFields<MachineSummary>({
   name: text(NAME_LENGTH_MAX),
   memoryBytes: u53,
+  hasFirmware: later(flag, false),
   vcpus: whole(1, 1),
   engine: text(NAME_LENGTH_MAX),
   cpu: later(text(NAME_LENGTH_MAX), OLD_MODEL),

@@ -2,7 +2,7 @@
 // memory begins as zeros.
 
 import { refuse } from '../../base/saved-state.ts';
-import { type GuestRam, ramRanges } from '../guest-ram.ts';
+import { type GuestRam, ramBytes, ramRanges } from '../guest-ram.ts';
 import { SECTION, SectionDraft } from './section.ts';
 
 export const PAGE_BYTES = 4096;
@@ -44,10 +44,11 @@ function isZero(words: Int32Array, start: number): boolean {
 /** The pages of `ram` that are not zero, as sections. The memory must not change meanwhile. */
 export function* memorySections(ram: GuestRam): Generator<MemorySection> {
   const { buffer } = ram.memory;
-  const words = new Int32Array(buffer, 0, ram.memoryBytes / 4);
+  const total = ramBytes(ram.layout);
+  const words = new Int32Array(buffer, 0, total / 4);
   const bytes = new Uint8Array(buffer);
   let section = new MemoryDraft();
-  for (const { gpa, offset, sizeBytes } of ramRanges(ram.memoryBytes)) {
+  for (const { gpa, offset, sizeBytes } of ramRanges(ram.layout)) {
     for (let at = 0; at < sizeBytes; at += PAGE_BYTES) {
       const from = offset + at;
       if (isZero(words, from / 4)) continue;
@@ -57,7 +58,7 @@ export function* memorySections(ram: GuestRam): Generator<MemorySection> {
       section = new MemoryDraft();
     }
   }
-  if (section.pages > 0) yield section.finish(ram.memoryBytes);
+  if (section.pages > 0) yield section.finish(total);
 }
 
 /** A section that is being filled. */

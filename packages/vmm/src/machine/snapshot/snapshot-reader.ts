@@ -4,7 +4,7 @@
 // refused in one sentence.
 
 import type { SavedValue } from '../../base/saved-state.ts';
-import type { GuestRam } from '../guest-ram.ts';
+import { type GuestRam, ramBytes } from '../guest-ram.ts';
 import { ByteSource } from './byte-source.ts';
 import { crc32 } from './crc32.ts';
 import { type MachineSummary, machineSummary } from './machine-section.ts';
@@ -92,7 +92,7 @@ export class SnapshotReader {
       case SECTION.MEMORY:
         if (ram === undefined || name !== MEMORY_NAME) throw damaged('memory is not in its place');
         this.pages += loadMemory(ram, payload);
-        if (this.pages * PAGE_BYTES > ram.memoryBytes) throw damaged('it has too much memory');
+        if (this.pages * PAGE_BYTES > ramBytes(ram.layout)) throw damaged('it has too much memory');
         break;
       case SECTION.END:
         this.end(payload);

@@ -2,7 +2,7 @@
 // piece has been taken.
 
 import type { SavedValue } from '../../base/saved-state.ts';
-import type { GuestRam } from '../guest-ram.ts';
+import { type GuestRam, ramBytes } from '../guest-ram.ts';
 import { memorySections } from './memory-pages.ts';
 import { header, SECTION, SectionCount, SectionDraft } from './section.ts';
 import { encodeValue } from './wire.ts';
@@ -61,5 +61,5 @@ export function* writeSnapshot({ parts, host, ram }: Snapshot): Generator<Snapsh
   end.view.setUint32(0, sections.count, true);
   end.view.setUint32(4, pages, true);
   end.view.setUint32(8, sections.crc, true);
-  yield { bytes: end.seal(12).bytes, doneBytes: ram.memoryBytes };
+  yield { bytes: end.seal(12).bytes, doneBytes: ramBytes(ram.layout) };
 }
