@@ -48,6 +48,12 @@ export type { GapStatistics } from './machine/run-gaps.ts';
 export { GAP_CLASSES_MS } from './machine/run-gaps.ts';
 export type { Endpoint, IpAddress, Prefix } from './net/address.ts';
 export { formatIp, parseIp, parsePrefix } from './net/address.ts';
+export {
+  FrameStream,
+  STREAM_FRAME_BYTES_MAX,
+  streamBytesOf,
+  writeStreamFrame,
+} from './net/frame-stream.ts';
 export type { GatewayOptions } from './net/gateway.ts';
 export { Gateway } from './net/gateway.ts';
 export type {
@@ -59,12 +65,14 @@ export type {
   NetworkFailure,
   StreamEvents,
 } from './net/host-network.ts';
+export type { FrameReceiver, Unfinished } from './net/link.ts';
 export type { LocalInterface } from './net/local-interface.ts';
 export { LOCAL_PREFIX, LOCAL_PREFIX_LENGTH, localInterface } from './net/local-interface.ts';
 export type { Policy } from './net/policy.ts';
 export { defaultPolicy } from './net/policy.ts';
-export type { SwitchOptions } from './net/switch.ts';
+export type { PortOptions, PortReceiver, SwitchOptions } from './net/switch.ts';
 export { Switch, SwitchPort } from './net/switch.ts';
+export { SwitchedGateway } from './net/switched-gateway.ts';
 export type { Alarm } from './net/timers.ts';
 export type { CpuidContext, CpuidResult } from './vmm/cpuid.ts';
 export { cpuid } from './vmm/cpuid.ts';

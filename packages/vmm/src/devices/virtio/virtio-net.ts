@@ -5,15 +5,15 @@
 
 import { assert } from '../../base/assert.ts';
 import type { GuestMemory } from '../../bus/guest-memory.ts';
-import type { NetBackend, NetReceiver } from '../net-backend.ts';
+import type { NetBackend, NetReceiver, Unfinished } from '../net-backend.ts';
 import { QueueSet } from './queue-set.ts';
 import { gatherInto, lengthOf, scatter } from './segments.ts';
 import type { DescriptorChain } from './split-queue.ts';
 import type { QueueConfig, VirtioBackend, VirtioDevice, VirtioEvents } from './virtio-backend.ts';
 import {
   HEADER_NUM_BUFFERS,
+  HeaderWork,
   headerBytesOf,
-  isChecksummed,
   OFFLOADS,
   VIRTIO_NET_F_GUEST_CSUM,
   VIRTIO_NET_F_GUEST_TSO4,
@@ -56,6 +56,7 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
   /** A message from the guest, and one to it, which may be the answer to the other. */
   private readonly outgoing = new Uint8Array(MESSAGE_BYTES_MAX);
   private readonly message = new Uint8Array(MESSAGE_BYTES_MAX);
+  private readonly work = new HeaderWork();
   /** Messages, header first, for which there was no buffer. */
   private waiting: Uint8Array[] = [];
   /** Buffers taken from the driver, not enough for the first message yet. */
@@ -142,12 +143,16 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
     return this.waiting.length >= WAITING_FRAMES_FULL;
   }
 
+  get takesUnfinished(): boolean {
+    return (this.features & VIRTIO_NET_F_GUEST_CSUM) !== 0n;
+  }
+
   takesLargeFrames(version: number): boolean {
     const needed = version === 4 ? VIRTIO_NET_F_GUEST_TSO4 : VIRTIO_NET_F_GUEST_TSO6;
     return (this.features & needed) !== 0n;
   }
 
-  receive(frame: Uint8Array, segmentBytes: number): void {
+  receive(frame: Uint8Array, unfinished: Unfinished | undefined): void {
     const { headerBytes, message } = this;
     const length = headerBytes + frame.length;
     if (!this.active || this.waiting.length >= WAITING_FRAMES_MAX || length > message.length) {
@@ -155,8 +160,8 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
       return;
     }
     message.set(frame, headerBytes);
-    const isValid = this.offloads && (this.features & VIRTIO_NET_F_GUEST_CSUM) !== 0n;
-    writeHeader(message, headerBytes, frame.length, segmentBytes, isValid);
+    const isValid = this.network?.checksumsHold === true && this.takesUnfinished;
+    writeHeader(message, headerBytes, frame.length, unfinished, isValid);
     if (this.waiting.length > 0 || !this.place(message.subarray(0, length))) {
       this.waiting.push(message.slice(0, length));
       if (this.full) this.wasFull = true;
@@ -176,7 +181,7 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
       }
       this.queues.give(TRANSMIT, chain, 0);
       if (length < headerBytes + FRAME_BYTES_MIN) continue;
-      this.network?.send(outgoing.subarray(headerBytes, length), isChecksummed(outgoing));
+      this.network?.send(outgoing.subarray(headerBytes, length), this.work.read(outgoing));
       if (++sent % BATCH_FRAMES === 0) this.network?.flush();
     }
     if (sent % BATCH_FRAMES !== 0) this.network?.flush();
