@@ -24,8 +24,10 @@ export type {
   RunOptions,
   RunOutcome,
   RunStatistics,
+  RunUplink,
   RunVm,
 } from './run-options.ts';
 export { ENGINE_DEFAULT, ENGINES, JIT_DEFAULT, JIT_MODES } from './run-options.ts';
+export { SwitchMember } from './switch-link.ts';
 export { Terminal } from './terminal.ts';
 export { runVm } from './vm-process.ts';

@@ -1,5 +1,6 @@
 // The far ends of a machine's network interfaces: the gateways of those that are local, on this
-// process's event loop, and the ports of the host that are forwarded to the guest.
+// process's event loop, the ports of the host that are forwarded to the guest, and uplinks to
+// switches and taps.
 
 import {
   type Endpoint,
@@ -8,6 +9,8 @@ import {
   LOCAL_PREFIX,
   LOCAL_PREFIX_LENGTH,
   localInterface,
+  type NetBackend,
+  SwitchedGateway,
 } from 'vmm';
 import { HostClock, HostEntropy } from './host-capabilities.ts';
 import { HostAlarm, NodeNetwork } from './host-network.ts';
@@ -20,11 +23,14 @@ import type { RunInterface, RunNetwork, RunNumbering } from './run-options.ts';
 const NUMBERING_DEFAULT: RunNumbering = { prefix: LOCAL_PREFIX, vmId: 1 };
 /** vmd(8)'s prefix of MAC addresses, with the number of the interface. */
 const MAC_PREFIX = [0xfe, 0xe1, 0xbb, 0xd1];
+/** What tells a gateway from its guest where the next address may be another guest's. */
+const MAC_GATEWAY_BIT = 0x04;
 
 /** A network interface of a guest, and what is plugged into it. */
 export interface OpenInterface {
   readonly mac: Uint8Array;
-  readonly gateway: Gateway | undefined;
+  readonly network: NetBackend | undefined;
+  close(): void;
 }
 
 /**
@@ -37,12 +43,23 @@ export async function openInterfaces(
 ): Promise<OpenInterface[]> {
   const open: OpenInterface[] = [];
   try {
-    for (const [index, { mac = randomMac(index), network }] of interfaces.entries()) {
-      const gateway = network && (await openLocalNetwork(network, index, mac, name));
-      open.push({ mac, gateway });
+    for (const [index, it] of interfaces.entries()) {
+      const mac = it.mac ?? randomMac(index);
+      const { uplink } = it;
+      const gateway = it.network && (await openLocalNetwork(it, it.network, index, mac, name));
+      const both = gateway && uplink && new SwitchedGateway(gateway, uplink.backend);
+      open.push({
+        mac,
+        network: both ?? gateway ?? uplink?.backend,
+        close: () => {
+          gateway?.close();
+          uplink?.close();
+        },
+      });
     }
   } catch (error) {
     closeInterfaces(open);
+    for (const { uplink } of interfaces.slice(open.length)) uplink?.close();
     throw error;
   }
   return open;
@@ -50,7 +67,7 @@ export async function openInterfaces(
 
 /** Unplugs them, which ends every connection of the guest's. */
 export function closeInterfaces(interfaces: readonly OpenInterface[]): void {
-  for (const { gateway } of interfaces) gateway?.close();
+  for (const it of interfaces) it.close();
 }
 
 function randomMac(index: number): Uint8Array {
@@ -61,6 +78,7 @@ function randomMac(index: number): Uint8Array {
 }
 
 async function openLocalNetwork(
+  { uplink }: RunInterface,
   network: RunNetwork,
   index: number,
   guestMac: Uint8Array,
@@ -81,7 +99,10 @@ async function openLocalNetwork(
     guestMac,
     guest,
     gateway,
-    prefixLength: LOCAL_PREFIX_LENGTH,
+    // With others on its cable the guest finds them there, rather than behind the gateway.
+    ...(uplink
+      ? { mac: switchedGatewayMac(guestMac), prefixLength: prefix.length }
+      : { prefixLength: LOCAL_PREFIX_LENGTH }),
     ...(network.inet6 ? { gateway6: gatewayAddress6(prefix6, gateway) } : {}),
     ...(network.nat ? { host: new NodeNetwork() } : {}),
     hostLoopback: network.hostLoopback,
@@ -97,6 +118,12 @@ async function openLocalNetwork(
     throw error;
   }
   return local;
+}
+
+function switchedGatewayMac(guestMac: Uint8Array): Uint8Array {
+  const mac = guestMac.slice();
+  mac[0] ^= MAC_GATEWAY_BIT;
+  return mac;
 }
 
 function forward(

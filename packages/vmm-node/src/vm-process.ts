@@ -289,11 +289,11 @@ class VmProcess {
 
 function networkInterface(
   ram: GuestRam,
-  { mac, gateway }: OpenInterface,
+  { mac, network }: OpenInterface,
   index: number,
 ): VirtioDevice {
   const backend = new VirtioNetBackend(ram);
-  if (gateway !== undefined) backend.attach(gateway);
+  if (network !== undefined) backend.attach(network);
   return virtioNet(`vio${index}`, mac, backend);
 }
 

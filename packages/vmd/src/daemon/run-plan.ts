@@ -4,7 +4,15 @@
 import type { JitMode } from 'vmm';
 import { VmmError } from 'vmm/errors';
 import { ENGINE_DEFAULT, type EngineName, JIT_DEFAULT, type RunDisk } from 'vmm-node/options';
-import type { BootDevice, DiskConfig, Forward, Prefix, VmConfig } from '../conf/configuration.ts';
+import type {
+  BootDevice,
+  DiskConfig,
+  Forward,
+  InterfaceConfig,
+  Prefix,
+  SwitchConfig,
+  VmConfig,
+} from '../conf/configuration.ts';
 
 /** Where local interfaces have their addresses from. */
 export interface LocalPrefixes {
@@ -13,12 +21,25 @@ export interface LocalPrefixes {
   readonly prefix6: Prefix | null;
 }
 
-/** A network interface. */
+/** A network interface. What is plugged into nothing has its cable unplugged. */
 export interface PlanInterface {
-  /** Six octets in hexadecimal; null for random ones. */
-  readonly lladdr: string | null;
-  /** It is a local interface that is up; else its cable is unplugged. */
-  readonly isPlugged: boolean;
+  /** Six octets in hexadecimal. */
+  readonly lladdr: string;
+  /** The guest may send from no other address. */
+  readonly isLocked: boolean;
+  /** It is a local interface, with a gateway of its own. */
+  readonly isLocal: boolean;
+  /** The switch of vmd's that it is in. */
+  readonly switch: string | null;
+}
+
+/** What a vm is planned for. */
+export interface Surroundings {
+  readonly local: LocalPrefixes;
+  /** The switches of the configuration, by name. */
+  readonly switches: ReadonlyMap<string, SwitchConfig>;
+  /** An address for interface `index` of a vm that has none of its own. */
+  readonly makeLladdr: (index: number) => string;
 }
 
 /** What the process needs to know to run its machine; plain data. */
@@ -56,7 +77,7 @@ export function planOf(
   id: number,
   config: VmConfig,
   override: BootOverride,
-  local: LocalPrefixes,
+  { local, switches, makeLladdr }: Surroundings,
 ): { readonly plan: VmPlan; readonly warnings: readonly string[] } {
   const { name } = config;
   const boot = override.boot ?? config.boot;
@@ -84,9 +105,11 @@ export function planOf(
     initrd: override.initrd ?? config.initrd,
     cmdline: override.cmdline ?? config.cmdline,
     disks: config.disks.map(planDisk),
-    interfaces: config.interfaces.map(({ lladdr, local, up }) => ({
-      lladdr,
-      isPlugged: local && up,
+    interfaces: config.interfaces.map((it, index) => ({
+      lladdr: it.lladdr ?? makeLladdr(index),
+      isLocked: it.locked || (it.switch !== null && switches.get(it.switch)?.locked === true),
+      isLocal: it.local && it.up,
+      switch: it.up && isUp(switches, it.switch) ? it.switch : null,
     })),
     local,
     forwards: config.forwards,
@@ -95,23 +118,41 @@ export function planOf(
     // As in vmd(8): what is booted from a device for once is an installation, done when it reboots.
     noReboot: override.bootDevice !== undefined,
   };
-  return { plan, warnings: networkWarnings(config) };
+  return { plan, warnings: networkWarnings(config, switches) };
 }
 
 function planDisk({ path, format }: DiskConfig): RunDisk {
   return { path, ...(format !== 'auto' && { format }), readOnly: false };
 }
 
+function isUp(switches: Surroundings['switches'], name: string | null): boolean {
+  return name !== null && switches.get(name)?.up === true;
+}
+
 /** What is said of interfaces, which a machine can do without. */
-function networkWarnings({ name, interfaces }: VmConfig): string[] {
+function networkWarnings(
+  { name, interfaces }: VmConfig,
+  switches: Surroundings['switches'],
+): string[] {
   const warnings: string[] = [];
-  if (interfaces.some(({ local }) => !local)) {
-    warnings.push(`vm "${name}": only its local interfaces are plugged into anything yet.`);
+  const say = (what: string): void => void warnings.push(`vm "${name}": ${what}`);
+  for (const missing of new Set(interfaces.map((it) => it.switch))) {
+    if (missing === null) continue;
+    const found = switches.get(missing);
+    if (found === undefined) say(`there is no switch "${missing}".`);
+    else if (!found.up) say(`switch "${missing}" is down.`);
   }
-  if (interfaces.some((it) => it.local && it.switch !== null)) {
-    warnings.push(
-      `vm "${name}": its local interfaces are not in a switch, for there are none yet.`,
-    );
+  if (interfaces.some((it) => !it.local && it.switch === null)) {
+    say('an interface that is neither local nor in a switch is plugged into nothing.');
+  }
+  const settings: [keyof InterfaceConfig, string][] = [
+    ['group', 'group'],
+    ['rdomain', 'rdomain'],
+  ];
+  for (const [key, called] of settings) {
+    if (interfaces.some((it) => it[key] !== null)) {
+      say(`${called} has no effect: it is for interfaces of the host, and there are none.`);
+    }
   }
   return warnings;
 }

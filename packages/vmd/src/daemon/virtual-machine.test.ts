@@ -21,6 +21,7 @@ class Pretended implements VmHandle {
   shutdown = (): void => void this.told.push('shutdown');
   terminate = (): void => void this.told.push('terminate');
   attach = (): void => void this.told.push('attach');
+  link = (): void => void this.told.push('link');
 }
 
 let child: Pretended;
@@ -34,7 +35,12 @@ beforeEach(() => {
   const config = { ...completeVm(emptyDraft('a', null)), boot: '/kernel' };
   vm = new VirtualMachine(1, config, false, {
     log: new Log((line) => log.push(line), true),
-    localPrefixes: () => ({ prefix: GLOBAL_DEFAULT.localPrefix, prefix6: null }),
+    surroundings: () => ({
+      local: { prefix: GLOBAL_DEFAULT.localPrefix, prefix6: null },
+      switches: new Map(),
+      makeLladdr: () => '02:00:00:00:00:00',
+    }),
+    switchboard: { join: () => {}, leave: () => {} },
     spawn: (_plan, _credentials, events) => {
       child = new Pretended(events);
       return child;

@@ -8,7 +8,8 @@ import type { Reply, VmEvent, VmState, VmStatus } from '../control/protocol.ts';
 import type { Log } from './log.ts';
 import { residentBytes } from './resident-bytes.ts';
 import { RestartLimiter } from './restart-limiter.ts';
-import { type BootOverride, type LocalPrefixes, planOf, type VmPlan } from './run-plan.ts';
+import { type BootOverride, planOf, type Surroundings, type VmPlan } from './run-plan.ts';
+import type { Switchboard } from './switchboard.ts';
 import type { Credentials, VmChild, VmChildEvents, VmEnd } from './vm-child.ts';
 
 /** VMD's long timeout: what a guest may take to shut down when it was asked to. */
@@ -26,7 +27,7 @@ export interface StartRequest {
 /** The process of a machine. */
 export type VmHandle = Pick<
   VmChild,
-  'pid' | 'pause' | 'unpause' | 'shutdown' | 'terminate' | 'attach'
+  'pid' | 'pause' | 'unpause' | 'shutdown' | 'terminate' | 'attach' | 'link'
 >;
 
 /** What a virtual machine needs around it. */
@@ -34,8 +35,9 @@ export interface VmContext {
   /** Starts a process. */
   spawn(plan: VmPlan, credentials: Credentials | undefined, events: VmChildEvents): VmHandle;
   readonly log: Log;
-  /** Where the addresses of machines that start now are from. */
-  localPrefixes(): LocalPrefixes;
+  /** What machines that start now are planned for. */
+  surroundings(): Surroundings;
+  readonly switchboard: Pick<Switchboard, 'join' | 'leave'>;
   /** Real time that does not go back. */
   nowMs(): number;
   /** It has stopped. */
@@ -110,7 +112,7 @@ export class VirtualMachine {
       throw new VmmError('EALREADY', `vm "${this.name}" is running already.`);
     }
     this.currentState = 'stopped';
-    const { plan, warnings } = planOf(this.id, this.config, override, this.context.localPrefixes());
+    const { plan, warnings } = planOf(this.id, this.config, override, this.context.surroundings());
     const started = new Promise<VmmError | undefined>((resolve) => {
       this.onStarted = resolve;
     });
@@ -206,6 +208,7 @@ export class VirtualMachine {
 
   private spawn(plan: VmPlan, credentials: Credentials | undefined): VmHandle {
     const events: VmChildEvents = {
+      ready: () => this.plugIn(plan),
       running: () => this.settleStart(undefined),
       paused: () => {
         for (const resolve of this.onPaused.splice(0)) resolve();
@@ -220,6 +223,16 @@ export class VirtualMachine {
       this.onStarted = undefined;
       const reason = (cause as Error).message;
       throw new VmmError('EAGAIN', `vm "${this.name}" gets no process: ${reason}.`, { cause });
+    }
+  }
+
+  private plugIn({ interfaces }: VmPlan): void {
+    const handle = this.child;
+    if (handle === undefined) return;
+    for (const [index, it] of interfaces.entries()) {
+      if (it.switch === null) continue;
+      const lockedMac = it.isLocked ? it.lladdr : null;
+      this.context.switchboard.join({ switch: it.switch, handle, index, lockedMac });
     }
   }
 
@@ -251,6 +264,7 @@ export class VirtualMachine {
 
   private ended(end: VmEnd): void {
     clearTimeout(this.shutdownTimer);
+    if (this.child !== undefined) this.context.switchboard.leave(this.child);
     this.child = undefined;
     this.startedBy = undefined;
     this.currentState = 'stopped';

@@ -32,6 +32,8 @@ export type VmEnd =
 
 /** What a process tells. */
 export interface VmChildEvents {
+  /** It has been told what to run, and takes links. */
+  ready(): void;
   /** The guest runs. */
   running(): void;
   paused(): void;
@@ -108,11 +110,20 @@ export class VmChild {
 
   /** Gives the process a connection, to be the console after `replies`. */
   attach(socket: Socket, id: number, replies: readonly Reply[]): void {
+    this.give({ kind: 'attach', id, replies }, socket);
+  }
+
+  /** Gives the process the end of a link of interface `index`. */
+  link(socket: Socket, index: number, lockedMac: string | null): void {
+    this.give({ kind: 'link', index, lockedMac }, socket);
+  }
+
+  private give(message: ToVm, socket: Socket): void {
     if (!this.process.connected) {
       socket.destroy();
       return;
     }
-    this.process.send({ kind: 'attach', id, replies } satisfies ToVm, socket, (error) => {
+    this.process.send(message, socket, (error) => {
       if (error) socket.destroy();
     });
   }
@@ -134,6 +145,7 @@ export class VmChild {
     switch (message.kind) {
       case 'ready':
         this.send({ kind: 'start', plan: this.plan });
+        this.events.ready();
         return;
       case 'running':
         this.events.running();

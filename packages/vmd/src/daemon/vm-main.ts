@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { VmmError } from 'vmm/errors';
+import type { SwitchMember } from 'vmm-node';
 import type { RunControl, RunOutcome } from 'vmm-node/options';
 import { asSentence } from '../control/protocol.ts';
 import { readImage, readModules } from '../read-images.ts';
@@ -21,6 +22,11 @@ const OOM_SCORE = 500;
 const consoleHub = new ConsoleHub();
 const stop = new AbortController();
 let control: RunControl | undefined;
+/** The interfaces that are in a switch, by their index; links to others may come before. */
+let foundMembers: (members: readonly (SwitchMember | undefined)[]) => void = () => {};
+const members = new Promise<readonly (SwitchMember | undefined)[]>((resolve) => {
+  foundMembers = resolve;
+});
 let dismissed: () => void = () => {};
 const dismissal = new Promise<void>((resolve) => {
   dismissed = resolve;
@@ -33,10 +39,14 @@ function tell(message: FromVm): void {
 async function run(plan: VmPlan): Promise<RunOutcome> {
   const kernel = readImage('kernel', plan.boot, plan.memoryBytes);
   const modules = readModules(plan.initrd ?? undefined, plan.memoryBytes);
-  const [{ runVm }, { runInterfaces }] = await Promise.all([
+  const [{ runVm, SwitchMember: Member }, { macOf, runInterfaces }] = await Promise.all([
     import('vmm-node'),
     import('./vm-interfaces.ts'),
   ]);
+  const uplinks = plan.interfaces.map((it) =>
+    it.switch === null ? undefined : new Member(it.isLocked ? macOf(it.lladdr) : undefined),
+  );
+  foundMembers(uplinks);
   return runVm({
     name: plan.name,
     memoryBytes: plan.memoryBytes,
@@ -45,7 +55,7 @@ async function run(plan: VmPlan): Promise<RunOutcome> {
     modules,
     commandLine: plan.cmdline ?? COMMAND_LINE_DEFAULT,
     disks: plan.disks,
-    interfaces: runInterfaces(plan),
+    interfaces: runInterfaces(plan, uplinks),
     engine: plan.engine,
     jit: plan.jit,
     exitPort: false,
@@ -81,6 +91,13 @@ async function pause(): Promise<void> {
   tell({ kind: 'paused' });
 }
 
+async function link(socket: Socket, index: number, lockedMac: string | null): Promise<void> {
+  const member = (await members)[index];
+  const { macOf } = await import('./vm-interfaces.ts');
+  if (member === undefined) socket.destroy();
+  else member.add(socket, lockedMac === null ? undefined : macOf(lockedMac));
+}
+
 function receive(message: ToVm, handle: unknown): void {
   switch (message.kind) {
     case 'start':
@@ -101,6 +118,9 @@ function receive(message: ToVm, handle: unknown): void {
     case 'attach':
       // The connection may have closed on its way.
       if (handle instanceof Socket) consoleHub.attach(handle, message.id, message.replies);
+      return;
+    case 'link':
+      if (handle instanceof Socket) void link(handle, message.index, message.lockedMac);
       return;
     case 'bye':
       dismissed();

@@ -17,6 +17,11 @@ export type ToVm =
   | { readonly kind: 'end' }
   /** With a connection: its other end gets the console, or first of all `reply`. */
   | { readonly kind: 'attach'; readonly id: number; readonly replies: readonly Reply[] }
+  /**
+   * With a socket: the end of a link to another machine in the switch of interface `index`, which
+   * may send from `lockedMac` only, unless that is null.
+   */
+  | { readonly kind: 'link'; readonly index: number; readonly lockedMac: string | null }
   /** After `ended` or `refused`: no attachment is on its way any more. */
   | { readonly kind: 'bye' };
 
