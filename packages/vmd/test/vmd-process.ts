@@ -8,6 +8,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Guest } from '../../../scripts/guest.ts';
 import { interrupts, testKernel } from '../../vmm/test/test-kernel.ts';
 
 const VMD = fileURLToPath(new URL('../bin/vmd.js', import.meta.url));
@@ -65,8 +66,12 @@ export const KERNELS: Readonly<Record<string, string>> = {
 };
 
 /** Resolves when `condition` is true, which is looked at again and again. */
-export async function eventually(what: string, condition: () => boolean): Promise<void> {
-  const untilMs = performance.now() + PATIENCE_MS;
+export async function eventually(
+  what: string,
+  condition: () => boolean,
+  patienceMs: number = PATIENCE_MS,
+): Promise<void> {
+  const untilMs = performance.now() + patienceMs;
   while (!condition()) {
     if (performance.now() > untilMs) throw new Error(`This did not come true: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -113,6 +118,17 @@ export class VmdProcess {
   /** A vm of 16 MB for a configuration; `more` are further lines of its block. */
   vm(name: string, kernel: string, ...more: string[]): string {
     const lines = [`boot "${this.kernel(kernel)}"`, 'memory 16M', ...more];
+    return `vm "${name}" {\n${lines.join('\n')}\n}\n`;
+  }
+
+  /** Debian's kernel, with further lines of its block. */
+  configurationOf(name: string, guest: Guest, more: readonly string[]): string {
+    const lines = [
+      `boot "${guest.kernel}"`,
+      `initrd "${guest.initrd}"`,
+      'cmdline "console=ttyS0 quiet"',
+      ...more,
+    ];
     return `vm "${name}" {\n${lines.join('\n')}\n}\n`;
   }
 

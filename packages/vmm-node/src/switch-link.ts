@@ -18,6 +18,7 @@ import {
 } from 'vmm';
 import { HostClock } from './host-capabilities.ts';
 import type { RunUplink } from './run-options.ts';
+import { TapEnd } from './tap/tap-end.ts';
 
 /** A buffer begins with so much, enough for a batch of small frames. */
 const BUFFER_BYTES = 64 * 1024;
@@ -111,6 +112,7 @@ export class SwitchMember implements RunUplink {
   readonly backend: SwitchPort;
   private readonly bridge = new Switch({ clock: new HostClock() });
   private readonly links = new Set<SwitchLink>();
+  private tap: TapEnd | undefined;
 
   /** With `lockedMac`, what its guest sends from other addresses is dropped. */
   constructor(lockedMac: Uint8Array | undefined) {
@@ -131,6 +133,13 @@ export class SwitchMember implements RunUplink {
     this.links.add(link);
   }
 
+  /** Adds the host, by a tap that is open: the host sees the guest and all others of the switch. */
+  addTap(fd: number): void {
+    const port = this.bridge.connect();
+    this.tap = new TapEnd(fd, port);
+    port.attach(this.tap);
+  }
+
   /** How many others there are. */
   get size(): number {
     return this.links.size;
@@ -138,5 +147,6 @@ export class SwitchMember implements RunUplink {
 
   close(): void {
     for (const link of this.links) link.close();
+    this.tap?.close();
   }
 }

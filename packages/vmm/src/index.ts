@@ -33,6 +33,7 @@ export type {
 } from './devices/virtio/virtio-backend.ts';
 export { virtioBlk } from './devices/virtio/virtio-blk.ts';
 export { VirtioNetBackend, virtioNet } from './devices/virtio/virtio-net.ts';
+export { HeaderWork, writeHeader } from './devices/virtio/virtio-net-header.ts';
 export type { BootModule, KernelImage } from './machine/boot/image.ts';
 export type { RamRange } from './machine/guest-ram.ts';
 export { GuestRam, ramRanges } from './machine/guest-ram.ts';

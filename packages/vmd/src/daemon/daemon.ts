@@ -9,6 +9,7 @@ import { closeSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { VmmError } from 'vmm/errors';
 import { openLocked } from 'vmm-node/file-lock';
+import { isHostBridge } from 'vmm-node/tap';
 import type { Accounts } from '../conf/accounts.ts';
 import { hostFiles } from '../conf/conf-files.ts';
 import type {
@@ -31,6 +32,7 @@ import { answer, type Registry } from './requests.ts';
 import type { BootOverride, LocalPrefixes, Surroundings } from './run-plan.ts';
 import { type Stagger, StartQueue } from './start-queue.ts';
 import { Switchboard } from './switchboard.ts';
+import { openTaps } from './taps.ts';
 import { UserSockets } from './user-sockets.ts';
 import type { VirtualMachine, VmContext } from './virtual-machine.ts';
 import { type Credentials, VmChild } from './vm-child.ts';
@@ -101,7 +103,8 @@ export class Daemon implements Registry {
       log,
       surroundings: () => this.surroundings(),
       switchboard: new Switchboard(log),
-      spawn: (plan, credentials, events) => new VmChild(plan, credentials, events),
+      spawn: (plan, taps, credentials, events) => new VmChild(plan, taps, credentials, events),
+      openTaps,
       nowMs: () => performance.now(),
       stopped: (vm) => this.vmStopped(vm),
     };
@@ -254,7 +257,7 @@ export class Daemon implements Registry {
   }
 
   private surroundings(): Surroundings {
-    return { local: this.localPrefixes(), switches: this.switches, makeLladdr };
+    return { local: this.localPrefixes(), switches: this.switches, isHostBridge, makeLladdr };
   }
 
   private localPrefixes(): LocalPrefixes {

@@ -14,8 +14,10 @@ const SURROUNDINGS: Surroundings = {
   switches: new Map([
     ['lan', { ...SWITCH, name: 'lan' }],
     ['secure', { ...SWITCH, name: 'secure', locked: true }],
+    ['host', { ...SWITCH, name: 'host', interface: 'bridge7' }],
     ['off', { ...SWITCH, name: 'off', up: false }],
   ]),
+  isHostBridge: (name) => name === 'bridge7',
   makeLladdr: (index) => `fe:e1:bb:d${index + 1}:00:00`,
 };
 
@@ -71,6 +73,10 @@ test('planOf() plugs interfaces that are up into gateways and switches, or both'
       card({ switch: 'lan', locked: true }),
       card({ switch: 'secure' }),
       card({ local: true, switch: 'lan', up: false }),
+      card({ switch: 'host' }),
+      card({ tap: 'tap9', switch: 'lan' }),
+      card({}),
+      card({ up: false }),
     ],
   });
   const made = (index: number, more: Partial<PlanInterface>) => ({
@@ -78,6 +84,7 @@ test('planOf() plugs interfaces that are up into gateways and switches, or both'
     isLocked: false,
     isLocal: false,
     switch: null,
+    tap: null,
     ...more,
   });
   expect(its.interfaces).toEqual([
@@ -86,27 +93,23 @@ test('planOf() plugs interfaces that are up into gateways and switches, or both'
     made(2, { isLocked: true, switch: 'lan' }),
     made(3, { isLocked: true, switch: 'secure' }),
     made(4, {}),
+    made(5, { tap: { name: null, bridge: 'bridge7', isRequired: true } }),
+    made(6, { switch: 'lan', tap: { name: 'tap9', bridge: null, isRequired: true } }),
+    made(7, { tap: { name: null, bridge: null, isRequired: false } }),
+    made(8, {}),
   ]);
   expect(warnings).toEqual([]);
 });
 
 test.each([
-  [{}, 'an interface that is neither local nor in a switch is plugged into nothing.'],
   [{ switch: 'off' }, 'switch "off" is down.'],
   [{ switch: 'none' }, 'there is no switch "none".'],
-  [
-    { switch: 'lan', rdomain: 4 },
-    'rdomain has no effect: it is for interfaces of the host, and there are none.',
-  ],
-  [
-    { local: true, group: 'tenants' },
-    'group has no effect: it is for interfaces of the host, and there are none.',
-  ],
+  [{ switch: 'lan', rdomain: 4 }, 'rdomain has no effect, as no interface of the host is its.'],
+  [{ switch: 'host', group: 'tenants' }, 'group has no effect, as Linux has no such thing.'],
 ])('planOf() warns of %j', (interfaceConfig, warning) => {
   const { plan: its, warnings } = plan({ interfaces: [card(interfaceConfig)] });
   expect(warnings).toEqual([`vm "a": ${warning}`]);
-  if (!('switch' in interfaceConfig) || interfaceConfig.switch === 'lan') return;
-  expect(its.interfaces[0]!.switch).toBeNull();
+  expect(its.interfaces[0]!.switch).toBe(interfaceConfig.switch === 'lan' ? 'lan' : null);
 });
 
 test('planOf() lets a start say otherwise, and a boot device end it at a reboot', () => {

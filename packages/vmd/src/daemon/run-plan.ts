@@ -31,6 +31,18 @@ export interface PlanInterface {
   readonly isLocal: boolean;
   /** The switch of vmd's that it is in. */
   readonly switch: string | null;
+  /** The interface of the host that is to be at its other end. */
+  readonly tap: PlanTap | null;
+}
+
+/** A tap(4) interface. */
+export interface PlanTap {
+  /** Null for one that is free. */
+  readonly name: string | null;
+  /** The host's bridge that is the switch. */
+  readonly bridge: string | null;
+  /** The machine is not to run without it. */
+  readonly isRequired: boolean;
 }
 
 /** What a vm is planned for. */
@@ -38,6 +50,8 @@ export interface Surroundings {
   readonly local: LocalPrefixes;
   /** The switches of the configuration, by name. */
   readonly switches: ReadonlyMap<string, SwitchConfig>;
+  /** Whether the host has a bridge of this name. */
+  readonly isHostBridge: (name: string) => boolean;
   /** An address for interface `index` of a vm that has none of its own. */
   readonly makeLladdr: (index: number) => string;
 }
@@ -77,7 +91,7 @@ export function planOf(
   id: number,
   config: VmConfig,
   override: BootOverride,
-  { local, switches, makeLladdr }: Surroundings,
+  surroundings: Surroundings,
 ): { readonly plan: VmPlan; readonly warnings: readonly string[] } {
   const { name } = config;
   const boot = override.boot ?? config.boot;
@@ -105,33 +119,49 @@ export function planOf(
     initrd: override.initrd ?? config.initrd,
     cmdline: override.cmdline ?? config.cmdline,
     disks: config.disks.map(planDisk),
-    interfaces: config.interfaces.map((it, index) => ({
-      lladdr: it.lladdr ?? makeLladdr(index),
-      isLocked: it.locked || (it.switch !== null && switches.get(it.switch)?.locked === true),
-      isLocal: it.local && it.up,
-      switch: it.up && isUp(switches, it.switch) ? it.switch : null,
-    })),
-    local,
+    interfaces: config.interfaces.map((it, index) => planInterface(it, index, surroundings)),
+    local: surroundings.local,
     forwards: config.forwards,
     engine: config.engine ?? ENGINE_DEFAULT,
     jit: config.jit ?? JIT_DEFAULT,
     // As in vmd(8): what is booted from a device for once is an installation, done when it reboots.
     noReboot: override.bootDevice !== undefined,
   };
-  return { plan, warnings: networkWarnings(config, switches) };
+  return { plan, warnings: networkWarnings(config, plan, surroundings.switches) };
 }
 
 function planDisk({ path, format }: DiskConfig): RunDisk {
   return { path, ...(format !== 'auto' && { format }), readOnly: false };
 }
 
-function isUp(switches: Surroundings['switches'], name: string | null): boolean {
-  return name !== null && switches.get(name)?.up === true;
+/**
+ * A switch is the host's bridge of the name that its `interface` says, where there is one. Else it
+ * is vmd's own, and the name has no meaning. What is in no switch and not local gets a tap, if the
+ * host lets vmd have one.
+ */
+function planInterface(
+  it: InterfaceConfig,
+  index: number,
+  { switches, isHostBridge, makeLladdr }: Surroundings,
+): PlanInterface {
+  const found = it.switch === null ? undefined : switches.get(it.switch);
+  const isIn = it.up && found?.up === true;
+  const bridge = isIn && isHostBridge(found.interface) ? found.interface : null;
+  const isAlone = !it.local && it.switch === null;
+  const hasTap = it.up && (it.tap !== null || bridge !== null || isAlone);
+  return {
+    lladdr: it.lladdr ?? makeLladdr(index),
+    isLocked: it.locked || found?.locked === true,
+    isLocal: it.local && it.up,
+    switch: isIn && bridge === null ? found.name : null,
+    tap: hasTap ? { name: it.tap, bridge, isRequired: it.tap !== null || bridge !== null } : null,
+  };
 }
 
 /** What is said of interfaces, which a machine can do without. */
 function networkWarnings(
   { name, interfaces }: VmConfig,
+  plan: VmPlan,
   switches: Surroundings['switches'],
 ): string[] {
   const warnings: string[] = [];
@@ -142,17 +172,11 @@ function networkWarnings(
     if (found === undefined) say(`there is no switch "${missing}".`);
     else if (!found.up) say(`switch "${missing}" is down.`);
   }
-  if (interfaces.some((it) => !it.local && it.switch === null)) {
-    say('an interface that is neither local nor in a switch is plugged into nothing.');
-  }
-  const settings: [keyof InterfaceConfig, string][] = [
-    ['group', 'group'],
-    ['rdomain', 'rdomain'],
-  ];
-  for (const [key, called] of settings) {
-    if (interfaces.some((it) => it[key] !== null)) {
-      say(`${called} has no effect: it is for interfaces of the host, and there are none.`);
-    }
+  for (const key of ['group', 'rdomain'] as const) {
+    if (interfaces.every((it) => it[key] === null)) continue;
+    const hasTaps = plan.interfaces.some(({ tap }) => tap !== null);
+    const reason = hasTaps ? 'Linux has no such thing' : 'no interface of the host is its';
+    say(`${key} has no effect, as ${reason}.`);
   }
   return warnings;
 }

@@ -38,10 +38,12 @@ beforeEach(() => {
     surroundings: () => ({
       local: { prefix: GLOBAL_DEFAULT.localPrefix, prefix6: null },
       switches: new Map(),
+      isHostBridge: () => false,
       makeLladdr: () => '02:00:00:00:00:00',
     }),
     switchboard: { join: () => {}, leave: () => {} },
-    spawn: (_plan, _credentials, events) => {
+    openTaps: () => ({ taps: [], warnings: [] }),
+    spawn: (_plan, _taps, _credentials, events) => {
       child = new Pretended(events);
       return child;
     },

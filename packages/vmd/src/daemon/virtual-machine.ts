@@ -10,6 +10,7 @@ import { residentBytes } from './resident-bytes.ts';
 import { RestartLimiter } from './restart-limiter.ts';
 import { type BootOverride, planOf, type Surroundings, type VmPlan } from './run-plan.ts';
 import type { Switchboard } from './switchboard.ts';
+import { closeTaps, type OpenedTap, type OpenedTaps } from './taps.ts';
 import type { Credentials, VmChild, VmChildEvents, VmEnd } from './vm-child.ts';
 
 /** VMD's long timeout: what a guest may take to shut down when it was asked to. */
@@ -33,7 +34,14 @@ export type VmHandle = Pick<
 /** What a virtual machine needs around it. */
 export interface VmContext {
   /** Starts a process. */
-  spawn(plan: VmPlan, credentials: Credentials | undefined, events: VmChildEvents): VmHandle;
+  spawn(
+    plan: VmPlan,
+    taps: readonly OpenedTap[],
+    credentials: Credentials | undefined,
+    events: VmChildEvents,
+  ): VmHandle;
+  /** Opens the taps of a plan; VmmError when one that is required cannot be had. */
+  openTaps(plan: VmPlan): OpenedTaps;
   readonly log: Log;
   /** What machines that start now are planned for. */
   surroundings(): Surroundings;
@@ -112,17 +120,21 @@ export class VirtualMachine {
       throw new VmmError('EALREADY', `vm "${this.name}" is running already.`);
     }
     this.currentState = 'stopped';
-    const { plan, warnings } = planOf(this.id, this.config, override, this.context.surroundings());
+    const { surroundings, openTaps } = this.context;
+    const { plan, warnings: without } = planOf(this.id, this.config, override, surroundings());
+    const { taps, warnings: lacks } = openTaps(plan);
+    const warnings = [...without, ...lacks];
     const started = new Promise<VmmError | undefined>((resolve) => {
       this.onStarted = resolve;
     });
-    this.child = this.spawn(plan, credentials);
+    this.child = this.spawn(plan, taps, credentials);
     this.startedBy = uid;
     this.currentState = 'running';
     this.limiter = new RestartLimiter(this.context.nowMs());
     const error = await started;
     if (error !== undefined) throw error;
     this.say('started successfully');
+    for (const { index, name } of taps) this.say(`has ${name} as its interface ${index}`);
     for (const warning of warnings) this.context.log.info(warning);
     return warnings;
   }
@@ -206,7 +218,11 @@ export class VirtualMachine {
     });
   }
 
-  private spawn(plan: VmPlan, credentials: Credentials | undefined): VmHandle {
+  private spawn(
+    plan: VmPlan,
+    taps: readonly OpenedTap[],
+    credentials: Credentials | undefined,
+  ): VmHandle {
     const events: VmChildEvents = {
       ready: () => this.plugIn(plan),
       running: () => this.settleStart(undefined),
@@ -218,11 +234,13 @@ export class VirtualMachine {
       ended: (end) => this.ended(end),
     };
     try {
-      return this.context.spawn(plan, credentials, events);
+      return this.context.spawn(plan, taps, credentials, events);
     } catch (cause) {
       this.onStarted = undefined;
       const reason = (cause as Error).message;
       throw new VmmError('EAGAIN', `vm "${this.name}" gets no process: ${reason}.`, { cause });
+    } finally {
+      closeTaps(taps);
     }
   }
 

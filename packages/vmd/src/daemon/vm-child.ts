@@ -8,11 +8,14 @@ import { VmmError } from 'vmm/errors';
 import type { RunEnd } from 'vmm-node/options';
 import type { Reply } from '../control/protocol.ts';
 import type { VmPlan } from './run-plan.ts';
-import { type FromVm, fromVm, type ToVm } from './vm-messages.ts';
+import type { OpenedTap } from './taps.ts';
+import { type FromVm, fromVm, type TapDescriptor, type ToVm } from './vm-messages.ts';
 
 const PROGRAM = fileURLToPath(new URL('./vm-main.js', import.meta.url));
 /** A machine that is told to end does so in two seconds; then its disks are written and closed. */
 const END_MS_MAX = 10_000;
+/** After the standard streams and the channel. */
+const FD_FIRST = 4;
 /** Of what the process says on standard error; a crash of V8 says its reason first. */
 const LAST_WORDS_MAX = 4096;
 
@@ -56,17 +59,24 @@ export class VmChild {
   private readonly process: ChildProcess;
   private readonly events: VmChildEvents;
   private readonly plan: VmPlan;
+  private readonly taps: readonly TapDescriptor[];
   private end: VmEnd | undefined;
   private lastWords = '';
   private killTimer: NodeJS.Timeout | undefined;
 
-  /** Starts the process, and in it the machine. */
-  constructor(plan: VmPlan, credentials: Credentials | undefined, events: VmChildEvents) {
+  /** Starts the process, and in it the machine, which gets descriptors of `taps`. */
+  constructor(
+    plan: VmPlan,
+    taps: readonly OpenedTap[],
+    credentials: Credentials | undefined,
+    events: VmChildEvents,
+  ) {
     this.plan = plan;
+    this.taps = taps.map(({ index }, at) => ({ index, fd: FD_FIRST + at }));
     this.events = events;
     // In a session of its own, so that the keys that end vmd in a terminal leave it to vmd.
     this.process = fork(PROGRAM, [], {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc', ...taps.map(({ fd }) => fd)],
       detached: true,
       // All that it is told is absolute, and it keeps no file system busy.
       cwd: '/',
@@ -144,7 +154,7 @@ export class VmChild {
     }
     switch (message.kind) {
       case 'ready':
-        this.send({ kind: 'start', plan: this.plan });
+        this.send({ kind: 'start', plan: this.plan, taps: this.taps });
         this.events.ready();
         return;
       case 'running':

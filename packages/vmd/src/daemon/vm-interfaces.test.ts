@@ -15,7 +15,12 @@ const LOCAL = { ...CARD, local: true };
 
 function interfaces(config: Partial<VmConfig>, prefixes = PREFIXES) {
   const whole = { ...completeVm(emptyDraft('a', null)), boot: '/kernel', ...config };
-  const surroundings = { local: prefixes, switches: new Map(), makeLladdr: () => MADE };
+  const surroundings = {
+    local: prefixes,
+    switches: new Map(),
+    isHostBridge: () => false,
+    makeLladdr: () => MADE,
+  };
   return runInterfaces(planOf(7, whole, {}, surroundings).plan, []);
 }
 

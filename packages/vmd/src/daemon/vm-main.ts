@@ -11,7 +11,7 @@ import { asSentence } from '../control/protocol.ts';
 import { readImage, readModules } from '../read-images.ts';
 import { ConsoleHub } from './console-hub.ts';
 import type { VmPlan } from './run-plan.ts';
-import type { FromVm, ToVm } from './vm-messages.ts';
+import type { FromVm, TapDescriptor, ToVm } from './vm-messages.ts';
 
 /** A machine that is told to end does so in two seconds; its disks are then closed. */
 const ORPHAN_MS_MAX = 5000;
@@ -36,16 +36,20 @@ function tell(message: FromVm): void {
   if (process.connected) process.send!(message);
 }
 
-async function run(plan: VmPlan): Promise<RunOutcome> {
+async function run(plan: VmPlan, taps: readonly TapDescriptor[]): Promise<RunOutcome> {
   const kernel = readImage('kernel', plan.boot, plan.memoryBytes);
   const modules = readModules(plan.initrd ?? undefined, plan.memoryBytes);
   const [{ runVm, SwitchMember: Member }, { macOf, runInterfaces }] = await Promise.all([
     import('vmm-node'),
     import('./vm-interfaces.ts'),
   ]);
-  const uplinks = plan.interfaces.map((it) =>
-    it.switch === null ? undefined : new Member(it.isLocked ? macOf(it.lladdr) : undefined),
-  );
+  const uplinks = plan.interfaces.map((it, index) => {
+    const tap = taps.find((one) => one.index === index);
+    if (it.switch === null && tap === undefined) return undefined;
+    const member = new Member(it.isLocked ? macOf(it.lladdr) : undefined);
+    if (tap !== undefined) member.addTap(tap.fd);
+    return member;
+  });
   foundMembers(uplinks);
   return runVm({
     name: plan.name,
@@ -71,10 +75,10 @@ async function run(plan: VmPlan): Promise<RunOutcome> {
   });
 }
 
-async function start(plan: VmPlan): Promise<void> {
+async function start(plan: VmPlan, taps: readonly TapDescriptor[]): Promise<void> {
   process.title = `vmd: vm/${plan.name}`;
   try {
-    const { kind, message } = await run(plan);
+    const { kind, message } = await run(plan, taps);
     tell({ kind: 'ended', end: kind, message: message === undefined ? null : asSentence(message) });
   } catch (error) {
     // A defect ends the process, which vmd reports.
@@ -101,7 +105,7 @@ async function link(socket: Socket, index: number, lockedMac: string | null): Pr
 function receive(message: ToVm, handle: unknown): void {
   switch (message.kind) {
     case 'start':
-      void start(message.plan);
+      void start(message.plan, message.taps);
       return;
     case 'pause':
       void pause();

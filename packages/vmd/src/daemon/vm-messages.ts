@@ -7,9 +7,15 @@ import { errno, type Reply, sentence } from '../control/protocol.ts';
 import { boolean, type Check, nullable, oneOf, record, tagged } from '../control/schema.ts';
 import type { VmPlan } from './run-plan.ts';
 
+/** A tap that the process was started with: for interface `index`. */
+export interface TapDescriptor {
+  readonly index: number;
+  readonly fd: number;
+}
+
 /** From vmd to the process. */
 export type ToVm =
-  | { readonly kind: 'start'; readonly plan: VmPlan }
+  | { readonly kind: 'start'; readonly plan: VmPlan; readonly taps: readonly TapDescriptor[] }
   | { readonly kind: 'pause' | 'unpause' }
   /** Ask the guest to shut down. */
   | { readonly kind: 'shutdown' }
