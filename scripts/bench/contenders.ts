@@ -84,11 +84,15 @@ function startEngine(
   return startVmctl(guest, guest.disk, commandLine, options, ['ignore', 'pipe', 'pipe'], { node });
 }
 
-/** A machine as near to ours as QEMU's `pc` comes: its model Nehalem is x86-64-v2. */
+/**
+ * A machine as near to ours as QEMU's `pc` comes: its model Nehalem is x86-64-v2. `more` are words
+ * for QEMU.
+ */
 export function startQemu(
   guest: Guest,
   commandLine: string,
   stderr: 'pipe' | 'inherit',
+  more: readonly string[] = [],
 ): ChildProcess {
   const machine = '-accel tcg -machine pc -cpu Nehalem -display none -nodefaults -serial stdio';
   const disk = `file=${guest.disk},format=raw,if=none,id=disk`;
@@ -98,7 +102,7 @@ export function startQemu(
     [
       ...`${machine} -no-reboot -m ${MEMORY_MB}`.split(' '),
       ...['-drive', disk, ...devices.split(' ')],
-      ...['-kernel', guest.kernel, '-initrd', guest.initrd, '-append', commandLine],
+      ...['-kernel', guest.kernel, '-initrd', guest.initrd, '-append', commandLine, ...more],
     ],
     { stdio: ['ignore', 'pipe', stderr] },
   );

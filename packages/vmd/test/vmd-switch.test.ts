@@ -38,7 +38,7 @@ class Shell {
   async run(line: string): Promise<string> {
     const { process, text } = this.console;
     const mark = `done ${++this.count}`;
-    process.stdin!.write(`${line}; echo "done" ${this.count} $?\n`);
+    process.stdin!.write(`${line}\necho "done" ${this.count} $?\n`);
     const pattern = new RegExp(`^${mark} \\d+`, 'm');
     await eventually(`${mark}, of: ${line}`, () => pattern.test(text.stdout.slice(this.at)));
     const said = text.stdout.slice(this.at);
