@@ -26,8 +26,8 @@ const OBJECTS = /(?:^|\/)(?:bin|sbin|lib|lib64)\//;
 const DEPTH_MAX = 8;
 
 /**
- * The guest, fetched when it is not in the cache yet. Throws VmmError with a sentence when a package
- * cannot be had.
+ * The guest, fetched when it is not in the cache yet. Throws VmmError with a sentence when a
+ * package cannot be had.
  */
 export function prepareToolsGuest(say: Say = () => {}): Guest {
   const guest = prepareGuest(say);

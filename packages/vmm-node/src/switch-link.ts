@@ -2,8 +2,8 @@
 // any two there is a stream socket. A frame goes from one process to the other directly, and who
 // ends takes nothing but its own links along.
 //
-// A link has two buffers, one that is filled and one that is on its way. When the other end does not
-// read, they fill, and frames are dropped as a network drops them; no memory grows.
+// A link has two buffers, one that is filled and one that is on its way. When the other end does
+// not read, they fill, and frames are dropped as a network drops them; no memory grows.
 
 import type { Socket } from 'node:net';
 import {

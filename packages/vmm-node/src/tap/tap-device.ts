@@ -11,8 +11,8 @@ export const TAP_HEADER_BYTES = 12;
 
 const DEVICE = '/dev/net/tun';
 
-// linux/if_tun.h, linux/sockios.h and linux/if.h; the same on all of Linux's architectures that Node
-// runs on.
+// linux/if_tun.h, linux/sockios.h and linux/if.h; the same on all of Linux's architectures that
+// Node runs on.
 const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;
 const TUNSETVNETHDRSZ = 0x400454d8;

@@ -47,8 +47,8 @@ export function isLarge(frame: Uint8Array, unfinished: Unfinished): boolean {
 }
 
 /**
- * Whether `unfinished` makes sense for a frame: its checksum lies in it, and a segment is one of TCP
- * directly in IP. Who sends it may be anybody's guest.
+ * Whether `unfinished` makes sense for a frame: its checksum lies in it, and a segment is one of
+ * TCP directly in IP. Who sends it may be anybody's guest.
  */
 export function isSound(frame: Uint8Array, unfinished: Unfinished): boolean {
   const { checksumStart: start, checksumOffset, segmentBytes } = unfinished;

@@ -1,6 +1,6 @@
-// Frames on a stream of bytes, as switches of two processes exchange them. Before each frame are ten
-// bytes in network byte order: its length in 4, and what it lacks (Unfinished) in three times 2.
-// The other end runs somebody's guest, so that nothing it sends is believed.
+// Frames on a stream of bytes, as switches of two processes exchange them. Before each frame are
+// ten bytes in network byte order: its length in 4, and what it lacks (Unfinished) in three times
+// 2. The other end runs somebody's guest, so that nothing it sends is believed.
 
 import { get16, get32, put16, put32 } from './bytes.ts';
 import { ETHERNET_BYTES } from './ethernet.ts';

@@ -76,7 +76,7 @@ test('frames are of 14 to 1518 bytes', () => {
   ports[0].send(new Uint8Array(13), undefined);
 });
 
-test('isolated ports exchange nothing, neither by flooding nor with a station that is known', () => {
+test('isolated ports exchange nothing, by flooding or with a station that is known', () => {
   const bridge = new Switch({ clock: new VirtualClock() });
   const ports = [true, true, false].map((isIsolated) => bridge.connect({ isIsolated }));
   const cards = ports.map((port) => {

@@ -57,7 +57,7 @@ test('who asks for the gateway is answered by it alone, and for others, by them'
   expect(send(ALL, [8, 6], arp([100, 64, 2, 3]))).toEqual([1, 0]);
 });
 
-test('what is for the gateway does not reach the switch, nor what is for others the gateway', () => {
+test('what is for the gateway does not reach the switch, nor the other way round', () => {
   const { send } = setUp();
   // An echo request to the gateway's address.
   const echo = [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0xb1, 0x5b, 100, 64, 1, 3, 100, 64, 1, 2];
