@@ -68,7 +68,7 @@ async function gateway() {
   ip('link set tap0 address fe:e1:bb:d1:12:34');
   ip('addr add 100.64.1.3/31 dev tap0');
   ip('route add default via 100.64.1.2');
-  const ping = (await run('ping', ['-c', '3', '-i', '0.05', '-w', '20', '100.64.1.2'])).stdout;
+  const ping = (await run('ping', ['-c', '3', '-i', '0.2', '-W', '20', '100.64.1.2'])).stdout;
   const content = randomBytes(8 << 20);
   const server = createServer((_, response) => response.end(content)).listen(0, '127.0.0.1');
   await once(server, 'listening');
