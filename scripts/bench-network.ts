@@ -39,6 +39,14 @@ const DIRECTIONS = ['to-host', 'to-host-4', 'to-guest', 'to-guest-4'] as const;
 
 type Rates = Record<string, number>;
 
+/** What was measured of one machine. */
+interface Results {
+  /** Megabytes a second. */
+  readonly rates: Rates;
+  /** Milliseconds of processor time for a megabyte, which others' load changes little. */
+  readonly costs: Rates;
+}
+
 /** The guest, whose session is the measurement. */
 function prepareNetworkGuest(say: (text: string) => void): Guest {
   const guest = prepareToolsGuest(say);
@@ -47,10 +55,9 @@ function prepareNetworkGuest(say: (text: string) => void): Guest {
     { kind: 'directory', path: 'etc', mode: 0o755 },
     { kind: 'file', path: 'etc/session', mode: 0o755, data },
   ]);
-  // One file, which QEMU takes as well.
-  const parts = guest.initrd.split(',').map((path) => readFileSync(path));
   const path = join(root(), '.cache', 'tools', 'network.cpio');
-  return { ...guest, initrd: updateFile(path, Buffer.concat([...parts, session])) };
+  const archives = [readFileSync(guest.initrd), session];
+  return { ...guest, initrd: updateFile(path, Buffer.concat(archives)) };
 }
 
 async function startServer(): Promise<{ child: ChildProcess; port: number }> {
@@ -65,15 +72,44 @@ async function startServer(): Promise<{ child: ChildProcess; port: number }> {
   return { child, port };
 }
 
-/** Megabytes a second in each direction; rejects when the guest does not come to an end. */
-async function measure(start: Start, guest: Guest, seconds: number): Promise<Rates> {
+/** Seconds of processor time that a process has used: proc(5), in ticks of a hundredth. */
+function processorSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    .replace(/^.*\) /s, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Counts what a guest uses from one result to the next. */
+class Watch {
+  readonly used: Record<string, number> = {};
+  private readonly pid: number;
+  private seconds = 0;
+
+  constructor(pid: number) {
+    this.pid = pid;
+  }
+
+  /** `name` has just ended. */
+  mark(name: string): void {
+    const seconds = processorSeconds(this.pid);
+    this.used[name] = seconds - this.seconds;
+    this.seconds = seconds;
+  }
+}
+
+/** Rejects when the guest does not come to an end. */
+async function measure(start: Start, guest: Guest, seconds: number): Promise<Results> {
   const server = await startServer();
   const words = `${COMMAND_LINE} quiet panic=-1 port=${server.port} seconds=${seconds}`;
   const child = start(guest, words);
   const timeout = setTimeout(() => child.kill('SIGKILL'), SECONDS_MAX * 1000);
+  const watch = new Watch(child.pid!);
   let said = '';
   child.stdout!.on('data', (chunk: Buffer) => {
     said += chunk.toString('latin1');
+    const [, last] = /network: (\S+)(?: [\d.]+)?\r\n$/.exec(said) ?? [];
+    if (last !== undefined && watch.used[last] === undefined) watch.mark(last);
     // QEMU has no end of its own for a guest that halts without ACPI's help.
     if (said.includes(`network: ${DIRECTIONS.at(-1)} `)) setTimeout(() => child.kill(), 200);
   });
@@ -81,13 +117,16 @@ async function measure(start: Start, guest: Guest, seconds: number): Promise<Rat
   clearTimeout(timeout);
   server.child.kill();
   const rates: Rates = {};
+  const costs: Rates = {};
   for (const [, name, rate] of said.matchAll(/network: (\S+) ([\d.]+)\r/g)) {
     rates[name!] = Number(rate) / 8000;
+    // The first second is left out of the rate, and not of this.
+    costs[name!] = ((watch.used[name!] ?? NaN) * 1000) / (rates[name!]! * (seconds + 1));
   }
   if (DIRECTIONS.some((name) => rates[name] === undefined)) {
     throw new VmmError('EIO', `the guest has not measured everything:\n${said.slice(-2000)}`);
   }
-  return rates;
+  return { rates, costs };
 }
 
 async function main(runs: number, seconds: number): Promise<number> {
@@ -99,22 +138,27 @@ async function main(runs: number, seconds: number): Promise<number> {
   prepareContender('qemu', say);
   if (spawnSync('iperf3', ['--version']).status !== 0) installPackage('iperf3', say);
   const guest = prepareNetworkGuest(say);
-  const all: Record<string, Rates[]> = { vmctl: [], qemu: [] };
+  const all: Record<string, Results[]> = { vmctl: [], qemu: [] };
   for (let run = 1; run <= runs; run++) {
     for (const [name, start] of Object.entries(CONTENDERS)) {
-      const rates = await measure(start, guest, seconds);
-      all[name]!.push(rates);
-      const text = DIRECTIONS.map((it) => `${it} ${rates[it]!.toFixed(1)}`).join('  ');
-      process.stdout.write(`run ${run} of ${runs}: ${name.padEnd(5)}  ${text}  MB/s\n`);
+      const results = await measure(start, guest, seconds);
+      all[name]!.push(results);
+      const { rates, costs } = results;
+      const text = DIRECTIONS.map(
+        (it) => `${it} ${rates[it]!.toFixed(1)} (${costs[it]!.toFixed(1)})`,
+      ).join('  ');
+      process.stdout.write(`run ${run} of ${runs}: ${name.padEnd(5)}  ${text}  MB/s (ms/MB)\n`);
     }
   }
   for (const it of DIRECTIONS) {
-    const [ours, theirs] = ['vmctl', 'qemu'].map((name) =>
-      median(all[name]!.map((rates) => rates[it]!)),
-    );
+    const of = (name: string, what: keyof Results): number =>
+      median(all[name]!.map((results) => results[what][it]!));
+    const [ours, theirs] = [of('vmctl', 'rates'), of('qemu', 'rates')];
+    const [oursMs, theirsMs] = [of('vmctl', 'costs'), of('qemu', 'costs')];
     process.stdout.write(
-      `${it.padEnd(10)} vmctl ${ours!.toFixed(1)} MB/s, qemu ${theirs!.toFixed(1)} MB/s, ` +
-        `ratio ${(ours! / theirs!).toFixed(2)}\n`,
+      `${it.padEnd(10)} vmctl ${ours.toFixed(1)} MB/s, qemu ${theirs.toFixed(1)} MB/s, ` +
+        `ratio ${(ours / theirs).toFixed(2)}; processor time for a MB ` +
+        `${oursMs.toFixed(1)} and ${theirsMs.toFixed(1)} ms, ratio ${(oursMs / theirsMs).toFixed(2)}\n`,
     );
   }
   return 0;

@@ -5,12 +5,11 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Guest, prepareGuest } from '../../../scripts/guest.ts';
-import { eventually, lives, type Running, VmdProcess } from './vmd-process.ts';
+import { BOOT_MS_MAX, GuestShell, hostAddress } from './guest-shell.ts';
+import { eventually, lives, VmdProcess } from './vmd-process.ts';
 
-const BOOT_MS_MAX = 300_000;
 const ONE = '100.64.1.3';
 const TWO = '100.64.2.3';
 const LOCKED_MAC = '02:00:00:00:00:07';
@@ -18,43 +17,8 @@ const LOCKED_MAC = '02:00:00:00:00:07';
 let guest: Guest;
 let vmd: VmdProcess;
 
-/** A guest's shell on its console. */
-class Shell {
-  private readonly console: Running;
-  private at = 0;
-  private count = 0;
-
-  constructor(name: string) {
-    this.console = vmd.spawnCtl('console', name);
-  }
-
-  async ready(): Promise<void> {
-    const { text } = this.console;
-    await eventually('a prompt', () => text.stdout.includes('guest:/root# '), BOOT_MS_MAX);
-    this.at = text.stdout.length;
-  }
-
-  /** What a command prints, and then its status. */
-  async run(line: string): Promise<string> {
-    const { process, text } = this.console;
-    const mark = `done ${++this.count}`;
-    process.stdin!.write(`${line}\necho "done" ${this.count} $?\n`);
-    const pattern = new RegExp(`^${mark} \\d+`, 'm');
-    await eventually(`${mark}, of: ${line}`, () => pattern.test(text.stdout.slice(this.at)));
-    const said = text.stdout.slice(this.at);
-    this.at = text.stdout.length;
-    return said;
-  }
-}
-
-/** An address of the host's that is not for the host alone. */
-function hostAddress(): string | undefined {
-  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  return all.find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
-}
-
-let one: Shell;
-let two: Shell;
+let one: GuestShell;
+let two: GuestShell;
 
 beforeAll(async () => {
   guest = prepareGuest();
@@ -76,8 +40,8 @@ ${vm('two', `local interface { switch "lan" locked lladdr ${LOCKED_MAC} }`)}
   await vmd.start();
   await vmd.logged(/\(one\) started/);
   await vmd.logged(/\(two\) started/);
-  one = new Shell('one');
-  two = new Shell('two');
+  one = new GuestShell(vmd, 'one');
+  two = new GuestShell(vmd, 'two');
   await Promise.all([one.ready(), two.ready()]);
 }, BOOT_MS_MAX);
 afterAll(() => vmd?.dispose());
@@ -161,7 +125,7 @@ test(
     await eventually('the end of two', () => !lives(pid));
     expect(await one.run('ping -c 2 100.64.1.2')).toContain('2 packets received');
     expect((await vmd.ctl('start', 'two')).status).toBe(0);
-    two = new Shell('two');
+    two = new GuestShell(vmd, 'two');
     await two.ready();
     expect(await two.run(`ping -c 2 ${ONE}`)).toContain('2 packets received');
   },
