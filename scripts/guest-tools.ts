@@ -105,7 +105,8 @@ class PackageFolders {
     for (let depth = 0; depth < DEPTH_MAX && level.length > 0; depth++) {
       const path = this.search(level, name);
       if (path !== undefined) return path;
-      const next = level.flatMap((one) => this.dependenciesOf(one));
+      this.ask(level);
+      const next = level.flatMap((one) => this.dependencies.get(one) ?? []);
       level = [...new Set(next)].filter((one) => !seen.has(one));
       for (const one of level) seen.add(one);
     }
@@ -124,15 +125,19 @@ class PackageFolders {
     return undefined;
   }
 
-  /** The libraries among the packages that `name` depends on. */
-  private dependenciesOf(name: string): readonly string[] {
-    const known = this.dependencies.get(name);
-    if (known !== undefined) return known;
-    const text = execFileSync('apt-cache', ['depends', '--important', name], { encoding: 'utf8' });
-    const found = [...text.matchAll(/^ {2}(?:Pre)?Depends: ((?:lib|zlib)\S+)/gm)].map(
-      ([, one]) => one!,
-    );
-    this.dependencies.set(name, found);
-    return found;
+  /** Finds out which libraries packages depend on, by one question for all of them. */
+  private ask(names: readonly string[]): void {
+    const unknown = names.filter((name) => !this.dependencies.has(name));
+    if (unknown.length === 0) return;
+    const words = ['depends', '--important', ...unknown];
+    const text = execFileSync('apt-cache', words, { encoding: 'utf8' });
+    // A package's name, and below it, indented, what it depends on.
+    for (const [, name, lines] of text.matchAll(/^(\S+)\n((?: .*\n)*)/gm)) {
+      const found = lines!.matchAll(/^ {2}(?:Pre)?Depends: ((?:lib|zlib)\S+)/gm);
+      this.dependencies.set(
+        name!,
+        [...found].map(([, one]) => one!),
+      );
+    }
   }
 }
