@@ -158,7 +158,8 @@ async function main(runs: number, seconds: number): Promise<number> {
     process.stdout.write(
       `${it.padEnd(10)} vmctl ${ours.toFixed(1)} MB/s, qemu ${theirs.toFixed(1)} MB/s, ` +
         `ratio ${(ours / theirs).toFixed(2)}; processor time for a MB ` +
-        `${oursMs.toFixed(1)} and ${theirsMs.toFixed(1)} ms, ratio ${(oursMs / theirsMs).toFixed(2)}\n`,
+        `${oursMs.toFixed(1)} and ${theirsMs.toFixed(1)} ms, ` +
+        `ratio ${(oursMs / theirsMs).toFixed(2)}\n`,
     );
   }
   return 0;

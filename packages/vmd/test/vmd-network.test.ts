@@ -1,5 +1,5 @@
-// What people do with the network of a guest, by their own programs in it: iperf3 between two guests
-// in a switch, curl from a server of the host's, DNS, and ssh by a forwarded port.
+// What people do with the network of a guest, by their own programs in it: iperf3 between two
+// guests in a switch, curl from a server of the host's, DNS, and ssh by a forwarded port.
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
