@@ -1,7 +1,7 @@
 // `npm run bench:network [-- runs [seconds]]`: how fast the guest's iperf3 moves bytes to the host
 // and back, through `vmctl run -L` and through QEMU's user network under TCG: same kernel,
 // initramfs and memory, and a virtio card each. The two take turns, so that a change in the host's
-// load meets both.
+// load meets both. A first pass in each direction does not count.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
