@@ -3,11 +3,11 @@
 
 case $1 in
 deconfig)
-	ip addr flush dev "$interface"
+	ip -4 addr flush dev "$interface"
 	;;
 bound | renew)
 	[ -z "$mtu" ] || ip link set "$interface" mtu "$mtu"
-	ip addr flush dev "$interface"
+	ip -4 addr flush dev "$interface"
 	ip addr add "$ip/$mask" dev "$interface"
 	for address in $router; do
 		ip route add default via "$address" dev "$interface"

@@ -35,7 +35,7 @@ vm "debian" {
 	cmdline "console=ttyS0 quiet"
 	disk "${disk}" format qcow2
 	local interface lladdr 02:00:00:00:00:07
-	interface
+	interface down
 	forward ${port}:8000
 }
 `,

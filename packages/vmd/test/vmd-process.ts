@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Guest } from '../../../scripts/guest.ts';
 import { root } from '../../../scripts/root.ts';
 import { interrupts, testKernel } from '../../vmm/test/test-kernel.ts';
 
@@ -142,6 +143,17 @@ export class VmdProcess {
   /** A vm of 16 MB for a configuration; `more` are further lines of its block. */
   vm(name: string, kernel: string, ...more: string[]): string {
     const lines = [`boot "${this.kernel(kernel)}"`, 'memory 16M', ...more];
+    return `vm "${name}" {\n${lines.join('\n')}\n}\n`;
+  }
+
+  /** Debian's kernel, with further lines of its block. */
+  configurationOf(name: string, guest: Guest, more: readonly string[]): string {
+    const lines = [
+      `boot "${guest.kernel}"`,
+      `initrd "${guest.initrd}"`,
+      'cmdline "console=ttyS0 quiet"',
+      ...more,
+    ];
     return `vm "${name}" {\n${lines.join('\n')}\n}\n`;
   }
 

@@ -26,6 +26,7 @@ export type {
   RunOptions,
   RunOutcome,
   RunStatistics,
+  RunUplink,
   RunVm,
 } from './run-options.ts';
 export {
@@ -39,5 +40,6 @@ export {
 export type { SavedDisk, SavedHost } from './saved-host.ts';
 export { loadHost, restoredNetwork, savedNumbering } from './saved-host.ts';
 export { readSuspendFile, writeSuspendFile } from './suspend-file.ts';
+export { SwitchMember } from './switch-link.ts';
 export { Terminal } from './terminal.ts';
 export { runVm } from './vm-process.ts';

@@ -1,5 +1,6 @@
 // The far ends of a machine's network interfaces: the gateways of those that are local, on this
-// process's event loop, and the ports of the host that are forwarded to the guest.
+// process's event loop, the ports of the host that are forwarded to the guest, and uplinks to
+// switches and taps.
 
 import {
   type Endpoint,
@@ -8,6 +9,8 @@ import {
   LOCAL_PREFIX,
   LOCAL_PREFIX_LENGTH,
   localInterface,
+  type NetBackend,
+  SwitchedGateway,
 } from 'vmm';
 import { HostClock, HostEntropy } from './host-capabilities.ts';
 import { HostAlarm, NodeNetwork } from './host-network.ts';
@@ -20,6 +23,8 @@ import type { RunInterface, RunNetwork, RunNumbering } from './run-options.ts';
 const NUMBERING_DEFAULT: RunNumbering = { prefix: LOCAL_PREFIX, vmId: 1 };
 /** vmd(8)'s prefix of MAC addresses, with the number of the interface. */
 const MAC_PREFIX = [0xfe, 0xe1, 0xbb, 0xd1];
+/** What tells a gateway from its guest where the next address may be another guest's. */
+const MAC_GATEWAY_BIT = 0x04;
 
 /** What the guest is told of itself by DHCP. */
 export interface GuestNames {
@@ -31,10 +36,11 @@ export interface GuestNames {
 /** A network interface of a guest, and what is plugged into it. */
 export interface OpenInterface {
   readonly mac: Uint8Array;
-  readonly gateway: Gateway | undefined;
-  /** What it was opened with, and by which numbers it goes; absent with the cable unplugged. */
+  readonly backend: NetBackend | undefined;
+  /** The local network in it and by which numbers that goes; absent without one. */
   readonly network?: RunNetwork;
   readonly numbering?: RunNumbering;
+  close(): void;
 }
 
 /**
@@ -47,17 +53,26 @@ export async function openInterfaces(
 ): Promise<OpenInterface[]> {
   const open: OpenInterface[] = [];
   try {
-    for (const [index, { mac = randomMac(index), network }] of interfaces.entries()) {
-      if (network === undefined) {
-        open.push({ mac, gateway: undefined });
-        continue;
-      }
-      const numbering = numberingOf(network);
-      const gateway = await openLocalNetwork({ ...network, numbering }, index, mac, names);
-      open.push({ mac, gateway, network, numbering });
+    for (const [index, it] of interfaces.entries()) {
+      const mac = it.mac ?? randomMac(index);
+      const { uplink, network } = it;
+      const numbering = network && numberingOf(network);
+      const local = network && numbering && { ...network, numbering };
+      const gateway = local && (await openLocalNetwork(it, local, index, mac, names));
+      const both = gateway && uplink && new SwitchedGateway(gateway, uplink.backend);
+      open.push({
+        mac,
+        backend: both ?? gateway ?? uplink?.backend,
+        ...(network && numbering && { network, numbering }),
+        close: () => {
+          gateway?.close();
+          uplink?.close();
+        },
+      });
     }
   } catch (error) {
     closeInterfaces(open);
+    for (const { uplink } of interfaces.slice(open.length)) uplink?.close();
     throw error;
   }
   return open;
@@ -65,7 +80,7 @@ export async function openInterfaces(
 
 /** Unplugs them, which ends every connection of the guest's. */
 export function closeInterfaces(interfaces: readonly OpenInterface[]): void {
-  for (const { gateway } of interfaces) gateway?.close();
+  for (const it of interfaces) it.close();
 }
 
 function randomMac(index: number): Uint8Array {
@@ -82,6 +97,7 @@ function numberingOf({ numbering = NUMBERING_DEFAULT, inet6 }: RunNetwork): RunN
 }
 
 async function openLocalNetwork(
+  { uplink }: RunInterface,
   network: RunNetwork & { readonly numbering: RunNumbering },
   index: number,
   guestMac: Uint8Array,
@@ -98,7 +114,10 @@ async function openLocalNetwork(
     guestMac,
     guest,
     gateway,
-    prefixLength: LOCAL_PREFIX_LENGTH,
+    // With others on its cable the guest finds them there, rather than behind the gateway.
+    ...(uplink
+      ? { mac: switchedGatewayMac(guestMac), prefixLength: prefix.length }
+      : { prefixLength: LOCAL_PREFIX_LENGTH }),
     ...(prefix6 && network.inet6 ? { gateway6: gatewayAddress6(prefix6, gateway) } : {}),
     ...(network.nat ? { host: new NodeNetwork() } : {}),
     hostLoopback: network.hostLoopback,
@@ -115,6 +134,12 @@ async function openLocalNetwork(
     throw error;
   }
   return local;
+}
+
+function switchedGatewayMac(guestMac: Uint8Array): Uint8Array {
+  const mac = guestMac.slice();
+  mac[0] ^= MAC_GATEWAY_BIT;
+  return mac;
 }
 
 function forward(

@@ -11,6 +11,7 @@ import type {
   IpAddress,
   JitMode,
   JitStatistics,
+  NetBackend,
   Prefix,
   SnapshotReader,
 } from 'vmm';
@@ -61,12 +62,20 @@ export interface RunNetwork {
   readonly forwards: readonly RunForward[];
 }
 
-/** A network interface of the guest's. */
+/** A network beyond this machine's own: a switch, or a tap. */
+export interface RunUplink {
+  readonly backend: NetBackend;
+  /** Called when the machine has ended, and also when it cannot be started. */
+  close(): void;
+}
+
+/** A network interface of the guest's. Without any network its cable is unplugged. */
 export interface RunInterface {
   /** Its hardware address, six octets; vmd(8)'s prefix and random octets unless given. */
   readonly mac?: Uint8Array;
-  /** Without it the cable is unplugged. */
   readonly network?: RunNetwork;
+  /** With {@link network} too, the guest has both, and finds others of its prefix by this. */
+  readonly uplink?: RunUplink;
 }
 
 /** The far end of the machine's first serial port. */

@@ -436,11 +436,11 @@ class VmProcess {
 
 function networkInterface(
   ram: GuestRam,
-  { mac, gateway }: OpenInterface,
+  { mac, backend: network }: OpenInterface,
   index: number,
 ): VirtioDevice {
   const backend = new VirtioNetBackend(ram);
-  if (gateway !== undefined) backend.attach(gateway);
+  if (network !== undefined) backend.attach(network);
   return virtioNet(`vio${index}`, mac, backend);
 }
 

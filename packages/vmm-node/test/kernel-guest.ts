@@ -16,8 +16,9 @@ import {
   localInterface,
   type NetBackend,
   type NetReceiver,
+  type Unfinished,
 } from 'vmm';
-import { isChecksummed, writeHeader } from '../../vmm/src/devices/virtio/virtio-net-header.ts';
+import { HeaderWork, writeHeader } from '../../vmm/src/devices/virtio/virtio-net-header.ts';
 import { HostClock, HostEntropy } from '../src/host-capabilities.ts';
 import { HostAlarm, NodeNetwork } from '../src/host-network.ts';
 
@@ -57,6 +58,7 @@ export class KernelGuest implements NetReceiver {
   private readonly wire: WireOptions;
   private readonly network: NetBackend;
   private pending = Buffer.alloc(0);
+  private readonly work = new HeaderWork();
   private corked = false;
   private wasFull = false;
 
@@ -168,7 +170,11 @@ export class KernelGuest implements NetReceiver {
     return this.wire.offload === true;
   }
 
-  receive(frame: Uint8Array, segmentBytes: number): void {
+  get takesUnfinished(): boolean {
+    return this.wire.offload === true;
+  }
+
+  receive(frame: Uint8Array, unfinished: Unfinished | undefined): void {
     if (this.wire.lose?.()) return;
     const stdin = this.child.stdin!;
     if (!this.corked) {
@@ -182,7 +188,7 @@ export class KernelGuest implements NetReceiver {
     const message = Buffer.alloc(4 + HEADER_BYTES + frame.length);
     message.writeUInt32BE(HEADER_BYTES + frame.length);
     message.set(frame, 4 + HEADER_BYTES);
-    writeHeader(message.subarray(4), HEADER_BYTES, frame.length, segmentBytes, false);
+    writeHeader(message.subarray(4), HEADER_BYTES, frame.length, unfinished, false);
     stdin.write(message);
   }
 
@@ -194,7 +200,7 @@ export class KernelGuest implements NetReceiver {
       if (end > 4 + HEADER_BYTES && !this.wire.lose?.()) {
         this.framesIn++;
         const message = all.subarray(4, end);
-        this.network.send(message.subarray(HEADER_BYTES), isChecksummed(message));
+        this.network.send(message.subarray(HEADER_BYTES), this.work.read(message));
       }
       all = all.subarray(end);
     }

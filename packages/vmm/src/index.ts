@@ -36,6 +36,7 @@ export type {
 } from './devices/virtio/virtio-backend.ts';
 export { virtioBlk } from './devices/virtio/virtio-blk.ts';
 export { VirtioNetBackend, virtioNet } from './devices/virtio/virtio-net.ts';
+export { HeaderWork, writeHeader } from './devices/virtio/virtio-net-header.ts';
 export { virtioScsi } from './devices/virtio/virtio-scsi.ts';
 export type { ImageKind } from './machine/boot/detect.ts';
 export { detectImage } from './machine/boot/detect.ts';
@@ -60,6 +61,12 @@ export type { SavedParts, Snapshot, SnapshotPiece } from './machine/snapshot/sna
 export { writeSnapshot } from './machine/snapshot/snapshot-writer.ts';
 export type { Endpoint, IpAddress, Prefix } from './net/address.ts';
 export { formatIp, parseIp, parsePrefix } from './net/address.ts';
+export {
+  FrameStream,
+  STREAM_FRAME_BYTES_MAX,
+  streamBytesOf,
+  writeStreamFrame,
+} from './net/frame-stream.ts';
 export type { GatewayOptions } from './net/gateway.ts';
 export { Gateway } from './net/gateway.ts';
 export type {
@@ -71,12 +78,14 @@ export type {
   NetworkFailure,
   StreamEvents,
 } from './net/host-network.ts';
+export type { FrameReceiver, Unfinished } from './net/link.ts';
 export type { LocalInterface } from './net/local-interface.ts';
 export { LOCAL_PREFIX, LOCAL_PREFIX_LENGTH, localInterface } from './net/local-interface.ts';
 export type { Policy } from './net/policy.ts';
 export { defaultPolicy } from './net/policy.ts';
-export type { SwitchOptions } from './net/switch.ts';
+export type { PortOptions, PortReceiver, SwitchOptions } from './net/switch.ts';
 export { Switch, SwitchPort } from './net/switch.ts';
+export { SwitchedGateway } from './net/switched-gateway.ts';
 export type { Alarm } from './net/timers.ts';
 export { CPU_MODEL_DEFAULT, CPU_MODELS, type CpuModel } from './vmm/cpu-model.ts';
 export type { CpuidContext, CpuidResult } from './vmm/cpuid.ts';

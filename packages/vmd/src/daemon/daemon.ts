@@ -2,7 +2,7 @@
 // process of its own, and the sockets by which vmctl(8) asks for things.
 //
 // Left out of what OpenBSD's does: it needs no privileges, so nothing is separated from them; it
-// has no tap interfaces and switches to set up yet, and no SNMP.
+// has no SNMP.
 
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
@@ -10,9 +10,16 @@ import type { Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { VmmError } from 'vmm/errors';
 import { openLocked } from 'vmm-node/file-lock';
+import { isHostBridge } from 'vmm-node/tap';
 import type { Accounts } from '../conf/accounts.ts';
 import { hostFiles } from '../conf/conf-files.ts';
-import type { Configuration, GlobalConfig, Prefix, VmConfig } from '../conf/configuration.ts';
+import type {
+  Configuration,
+  GlobalConfig,
+  Prefix,
+  SwitchConfig,
+  VmConfig,
+} from '../conf/configuration.ts';
 import { diagnosticText } from '../conf/diagnostics.ts';
 import { hostAccounts } from '../conf/host-accounts.ts';
 import { parseConfiguration } from '../conf/parse-configuration.ts';
@@ -23,8 +30,10 @@ import { prepareFolder } from '../control/socket-place.ts';
 import { ControlServer, type Peer } from './control-server.ts';
 import type { Log } from './log.ts';
 import { answer, type Registry } from './requests.ts';
-import type { BootOverride, LocalPrefixes } from './run-plan.ts';
+import type { BootOverride, LocalPrefixes, Surroundings } from './run-plan.ts';
 import { type Stagger, StartQueue } from './start-queue.ts';
+import { Switchboard } from './switchboard.ts';
+import { openTaps } from './taps.ts';
 import { UserSockets } from './user-sockets.ts';
 import type { VirtualMachine, VmContext } from './virtual-machine.ts';
 import { type Credentials, VmChild } from './vm-child.ts';
@@ -34,6 +43,9 @@ import { VmTable } from './vm-table.ts';
 const STAGGER_SECONDS = 30;
 /** A vmd that vmctl(8) has started goes when it has had nothing to run for this long. */
 const IDLE_MS_MAX = 60_000;
+const MAC_PREFIX = [0xfe, 0xe1, 0xbb];
+/** The first interface's fourth octet. */
+const MAC_INTERFACE = 0xd1;
 /** The group of processes of users who are in no file, "nobody"'s. */
 const GID_UNKNOWN = 65534;
 
@@ -68,6 +80,7 @@ export class Daemon implements Registry {
   private readonly context: VmContext;
   private readonly randomPrefix6 = uniqueLocalPrefix();
   private global: GlobalConfig = GLOBAL_DEFAULT;
+  private readonly switches = new Map<string, SwitchConfig>();
   private idleTimer: NodeJS.Timeout | undefined;
   private lock: Awaited<ReturnType<typeof openLocked>> | undefined;
   private finished: () => void = () => {};
@@ -89,9 +102,11 @@ export class Daemon implements Registry {
     this.userSockets = new UserSockets(this.server, options.socketPath, log);
     this.context = {
       log,
-      localPrefixes: () => this.localPrefixes(),
-      spawn: (plan, credentials, events, incoming) =>
-        new VmChild(plan, credentials, events, incoming),
+      surroundings: () => this.surroundings(),
+      switchboard: new Switchboard(log),
+      spawn: (plan, taps, credentials, events, incoming) =>
+        new VmChild(plan, taps, credentials, events, incoming),
+      openTaps,
       nowMs: () => performance.now(),
       stopped: (vm) => this.vmStopped(vm),
     };
@@ -164,6 +179,7 @@ export class Daemon implements Registry {
     const configuration = this.read(configurationPath, isOptional);
     this.queue.clear();
     for (const vm of this.vms) if (!vm.isRunning) this.table.remove(vm);
+    this.switches.clear();
     this.adopt(configuration);
     log.info('the configuration was read anew');
   }
@@ -175,7 +191,8 @@ export class Daemon implements Registry {
 
   async reset(what: ResetKind): Promise<void> {
     this.options.log.info(`reset ${what}`);
-    // There are no switches to take down yet; those of the configuration have no state here.
+    // As in vmd(8), machines that run stay in the switches that they are in.
+    if (what !== 'vms') this.switches.clear();
     if (what === 'switches') return;
     this.queue.clear();
     await Promise.all(this.vms.map((vm) => (vm.isRunning ? vm.stop(true) : undefined)));
@@ -221,8 +238,12 @@ export class Daemon implements Registry {
     throw new ConfigurationError(`${diagnosticText(errors[0]!)}${more}`);
   }
 
-  private adopt({ global, vms }: Configuration): void {
+  private adopt({ global, switches, vms }: Configuration): void {
     this.global = global;
+    for (const one of switches) {
+      // As with machines: the first of a name is the one.
+      if (!this.switches.has(one.name)) this.switches.set(one.name, one);
+    }
     const added: VirtualMachine[] = [];
     for (const config of vms) {
       // As in vmd(8): the first machine of a name is the one.
@@ -245,6 +266,10 @@ export class Daemon implements Registry {
   private owned(config: VmConfig): VmConfig {
     const { uid } = this.options;
     return uid === 0 ? config : { ...config, owner: { uid, gid: null } };
+  }
+
+  private surroundings(): Surroundings {
+    return { local: this.localPrefixes(), switches: this.switches, isHostBridge, makeLladdr };
   }
 
   private localPrefixes(): LocalPrefixes {
@@ -309,6 +334,13 @@ export class Daemon implements Registry {
       throw new VmmError('EBUSY', `vmd is already running at ${socketPath}.`);
     }
   }
+}
+
+/** As vmd(8) makes them up: its prefix, with the number of the interface, and random octets. */
+function makeLladdr(index: number): string {
+  return [...MAC_PREFIX, MAC_INTERFACE + index, ...randomBytes(2)]
+    .map((octet) => octet.toString(16).padStart(2, '0'))
+    .join(':');
 }
 
 /** A random prefix within fd00::/8: RFC 4193, section 3.2. */

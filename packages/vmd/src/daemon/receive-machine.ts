@@ -5,7 +5,7 @@
 
 import { type CpuModel, restoredModel, SnapshotReader, VmmError } from 'vmm';
 import { loadHost, savedNumbering } from 'vmm-node';
-import type { RunInterface } from 'vmm-node/options';
+import type { RunInterface, RunUplink } from 'vmm-node/options';
 import type { VmPlan } from './run-plan.ts';
 import { runInterfaces } from './vm-interfaces.ts';
 import type { VmTransfer } from './vm-transfer.ts';
@@ -20,10 +20,14 @@ export interface IncomingMachine {
 }
 
 /** Asks for the machine, and reads its beginning. EINVAL when it does not fit the plan. */
-export async function receiveMachine(plan: VmPlan, transfer: VmTransfer): Promise<IncomingMachine> {
+export async function receiveMachine(
+  plan: VmPlan,
+  uplinks: readonly (RunUplink | undefined)[],
+  transfer: VmTransfer,
+): Promise<IncomingMachine> {
   transfer.begin(plan.memoryBytes);
   const reader = await SnapshotReader.open(transfer.received());
-  const interfaces = runInterfaces(plan);
+  const interfaces = runInterfaces(plan, uplinks);
   const section = await reader.host();
   const model = restoredModel(reader.machine);
   if (section === undefined) return { reader, model, interfaces };
@@ -33,11 +37,12 @@ export async function receiveMachine(plan: VmPlan, transfer: VmTransfer): Promis
   return {
     reader,
     model,
-    interfaces: interfaces.map(({ network }, index) => {
+    interfaces: interfaces.map(({ network, uplink }, index) => {
       const was = saved.interfaces[index]!;
-      if (network === undefined) return { mac: was.mac };
+      const cable = { mac: was.mac, ...(uplink && { uplink }) };
+      if (network === undefined) return cable;
       const numbering = savedNumbering(was) ?? network.numbering;
-      return { mac: was.mac, network: { ...network, ...(numbering && { numbering }) } };
+      return { ...cable, network: { ...network, ...(numbering && { numbering }) } };
     }),
   };
 }

@@ -5,12 +5,29 @@ import type { InterfaceConfig, VmConfig } from '../conf/configuration.ts';
 import { GLOBAL_DEFAULT } from '../conf/parse-global.ts';
 import { INTERFACE_DEFAULT } from '../conf/parse-interface.ts';
 import { completeVm, emptyDraft } from '../conf/vm-draft.ts';
-import { type BootOverride, planOf } from './run-plan.ts';
+import { type BootOverride, type PlanInterface, planOf, type Surroundings } from './run-plan.ts';
 
 const LOCAL = { prefix: GLOBAL_DEFAULT.localPrefix, prefix6: null };
+const SWITCH = { interface: 'veb0', group: null, locked: false, rdomain: null, up: true };
+const SURROUNDINGS: Surroundings = {
+  local: LOCAL,
+  switches: new Map([
+    ['lan', { ...SWITCH, name: 'lan' }],
+    ['secure', { ...SWITCH, name: 'secure', locked: true }],
+    ['host', { ...SWITCH, name: 'host', interface: 'bridge7' }],
+    ['off', { ...SWITCH, name: 'off', up: false }],
+  ]),
+  isHostBridge: (name) => name === 'bridge7',
+  makeLladdr: (index) => `fe:e1:bb:d${index + 1}:00:00`,
+};
 
 const plan = (more: Partial<VmConfig> = {}, override: BootOverride = {}) =>
-  planOf(7, { ...completeVm(emptyDraft('a', null)), boot: '/kernel', ...more }, override, LOCAL);
+  planOf(
+    7,
+    { ...completeVm(emptyDraft('a', null)), boot: '/kernel', ...more },
+    override,
+    SURROUNDINGS,
+  );
 const card = (more: Partial<InterfaceConfig>) => ({ ...INTERFACE_DEFAULT, ...more });
 
 test('planOf() takes the defaults of vmctl(8), "run", for what the file does not say', () => {
@@ -55,24 +72,51 @@ test('planOf() gives disks of both formats, and leaves out one that is to be loo
   ]);
 });
 
-test('planOf() plugs in local interfaces that are up, and warns of what needs a switch', () => {
+test('planOf() plugs interfaces that are up into gateways and switches, or both', () => {
   const { plan: its, warnings } = plan({
     interfaces: [
       card({ local: true, lladdr: '02:00:00:00:00:01' }),
-      card({ local: true, up: false }),
-      card({ switch: 'uplink' }),
+      card({ local: true, switch: 'lan' }),
+      card({ switch: 'lan', locked: true }),
+      card({ switch: 'secure' }),
+      card({ local: true, switch: 'lan', up: false }),
+      card({ switch: 'host' }),
+      card({ tap: 'tap9', switch: 'lan' }),
+      card({}),
+      card({ up: false }),
     ],
   });
+  const made = (index: number, more: Partial<PlanInterface>) => ({
+    lladdr: SURROUNDINGS.makeLladdr(index),
+    isLocked: false,
+    isLocal: false,
+    switch: null,
+    tap: null,
+    ...more,
+  });
   expect(its.interfaces).toEqual([
-    { lladdr: '02:00:00:00:00:01', isPlugged: true },
-    { lladdr: null, isPlugged: false },
-    { lladdr: null, isPlugged: false },
+    made(0, { isLocal: true, lladdr: '02:00:00:00:00:01' }),
+    made(1, { isLocal: true, switch: 'lan' }),
+    made(2, { isLocked: true, switch: 'lan' }),
+    made(3, { isLocked: true, switch: 'secure' }),
+    made(4, {}),
+    made(5, { tap: { name: null, bridge: 'bridge7', isRequired: true } }),
+    made(6, { switch: 'lan', tap: { name: 'tap9', bridge: null, isRequired: true } }),
+    made(7, { tap: { name: null, bridge: null, isRequired: false } }),
+    made(8, {}),
   ]);
-  expect(warnings).toEqual(['vm "a": only its local interfaces are plugged into anything yet.']);
-  expect(plan({ interfaces: [card({ local: true })] }).warnings).toEqual([]);
-  expect(plan({ interfaces: [card({ local: true, switch: 'uplink' })] }).warnings).toEqual([
-    'vm "a": its local interfaces are not in a switch, for there are none yet.',
-  ]);
+  expect(warnings).toEqual([]);
+});
+
+test.each([
+  [{ switch: 'off' }, 'switch "off" is down.'],
+  [{ switch: 'none' }, 'there is no switch "none".'],
+  [{ switch: 'lan', rdomain: 4 }, 'rdomain has no effect, as no interface of the host is its.'],
+  [{ switch: 'host', group: 'tenants' }, 'group has no effect, as Linux has no such thing.'],
+])('planOf() warns of %j', (interfaceConfig, warning) => {
+  const { plan: its, warnings } = plan({ interfaces: [card(interfaceConfig)] });
+  expect(warnings).toEqual([`vm "a": ${warning}`]);
+  expect(its.interfaces[0]!.switch).toBe(interfaceConfig.switch === 'lan' ? 'lan' : null);
 });
 
 test('planOf() lets a start say otherwise, and a boot device end it at a reboot', () => {

@@ -23,6 +23,7 @@ class Pretended implements VmHandle {
   terminate = (): void => void this.told.push('terminate');
   attach = (): void => void this.told.push('attach');
   sendBy = (): void => void this.told.push('send');
+  link = (): void => void this.told.push('link');
 }
 
 let child: Pretended;
@@ -36,8 +37,15 @@ beforeEach(() => {
   const config = { ...completeVm(emptyDraft('a', null)), boot: '/kernel' };
   vm = new VirtualMachine(1, config, false, {
     log: new Log((line) => log.push(line), true),
-    localPrefixes: () => ({ prefix: GLOBAL_DEFAULT.localPrefix, prefix6: null }),
-    spawn: (_plan, _credentials, events) => {
+    surroundings: () => ({
+      local: { prefix: GLOBAL_DEFAULT.localPrefix, prefix6: null },
+      switches: new Map(),
+      isHostBridge: () => false,
+      makeLladdr: () => '02:00:00:00:00:00',
+    }),
+    switchboard: { join: () => {}, leave: () => {} },
+    openTaps: () => ({ taps: [], warnings: [] }),
+    spawn: (_plan, _taps, _credentials, events) => {
       child = new Pretended(events);
       return child;
     },

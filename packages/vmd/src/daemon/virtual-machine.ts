@@ -9,7 +9,9 @@ import type { Reply, VmEvent, VmState, VmStatus } from '../control/protocol.ts';
 import type { Log } from './log.ts';
 import { residentBytes } from './resident-bytes.ts';
 import { RestartLimiter } from './restart-limiter.ts';
-import { type BootOverride, type LocalPrefixes, planOf, type VmPlan } from './run-plan.ts';
+import { type BootOverride, planOf, type Surroundings, type VmPlan } from './run-plan.ts';
+import type { Switchboard } from './switchboard.ts';
+import { closeTaps, type OpenedTap, type OpenedTaps } from './taps.ts';
 import type { Credentials, VmChild, VmChildEvents, VmEnd } from './vm-child.ts';
 
 /** How a machine is started. */
@@ -26,7 +28,7 @@ export interface StartRequest {
 /** The process of a machine. */
 export type VmHandle = Pick<
   VmChild,
-  'pid' | 'pause' | 'unpause' | 'shutdown' | 'terminate' | 'attach' | 'sendBy'
+  'pid' | 'pause' | 'unpause' | 'shutdown' | 'terminate' | 'attach' | 'sendBy' | 'link'
 >;
 
 /** What a virtual machine needs around it. */
@@ -34,13 +36,17 @@ export interface VmContext {
   /** Starts a process. */
   spawn(
     plan: VmPlan,
+    taps: readonly OpenedTap[],
     credentials: Credentials | undefined,
     events: VmChildEvents,
     incoming?: Socket,
   ): VmHandle;
+  /** Opens the taps of a plan; VmmError when one that is required cannot be had. */
+  openTaps(plan: VmPlan): OpenedTaps;
   readonly log: Log;
-  /** Where the addresses of machines that start now are from. */
-  localPrefixes(): LocalPrefixes;
+  /** What machines that start now are planned for. */
+  surroundings(): Surroundings;
+  readonly switchboard: Pick<Switchboard, 'join' | 'leave'>;
   /** Real time that does not go back. */
   nowMs(): number;
   /** It has stopped. */
@@ -122,17 +128,21 @@ export class VirtualMachine {
       throw new VmmError('EALREADY', `vm "${this.name}" is running already.`);
     }
     this.currentState = 'stopped';
-    const { plan, warnings } = planOf(this.id, this.config, override, this.context.localPrefixes());
+    const { surroundings, openTaps } = this.context;
+    const { plan, warnings: without } = planOf(this.id, this.config, override, surroundings());
+    const { taps, warnings: lacks } = openTaps(plan);
+    const warnings = [...without, ...lacks];
     const started = new Promise<VmmError | undefined>((resolve) => {
       this.onStarted = resolve;
     });
-    this.child = this.spawn(plan, credentials, incoming?.());
+    this.child = this.spawn(plan, taps, credentials, incoming?.());
     this.startedBy = uid;
     this.currentState = 'running';
     this.limiter = new RestartLimiter(this.context.nowMs());
     const error = await started;
     if (error !== undefined) throw error;
     this.say(incoming === undefined ? 'started successfully' : 'received');
+    for (const { index, name } of taps) this.say(`has ${name} as its interface ${index}`);
     for (const warning of warnings) this.context.log.info(warning);
     return warnings;
   }
@@ -235,10 +245,12 @@ export class VirtualMachine {
 
   private spawn(
     plan: VmPlan,
+    taps: readonly OpenedTap[],
     credentials: Credentials | undefined,
     incoming: Socket | undefined,
   ): VmHandle {
     const events: VmChildEvents = {
+      ready: () => this.plugIn(plan),
       running: () => this.settleStart(undefined),
       paused: () => {
         for (const resolve of this.onPaused.splice(0)) resolve();
@@ -249,11 +261,23 @@ export class VirtualMachine {
       ended: (end) => this.ended(end),
     };
     try {
-      return this.context.spawn(plan, credentials, events, incoming);
+      return this.context.spawn(plan, taps, credentials, events, incoming);
     } catch (cause) {
       this.onStarted = undefined;
       const reason = (cause as Error).message;
       throw new VmmError('EAGAIN', `vm "${this.name}" gets no process: ${reason}.`, { cause });
+    } finally {
+      closeTaps(taps);
+    }
+  }
+
+  private plugIn({ interfaces }: VmPlan): void {
+    const handle = this.child;
+    if (handle === undefined) return;
+    for (const [index, it] of interfaces.entries()) {
+      if (it.switch === null) continue;
+      const lockedMac = it.isLocked ? it.lladdr : null;
+      this.context.switchboard.join({ switch: it.switch, handle, index, lockedMac });
     }
   }
 
@@ -291,6 +315,7 @@ export class VirtualMachine {
 
   private ended(end: VmEnd): void {
     clearTimeout(this.shutdownTimer);
+    if (this.child !== undefined) this.context.switchboard.leave(this.child);
     this.child = undefined;
     this.startedBy = undefined;
     this.currentState = 'stopped';

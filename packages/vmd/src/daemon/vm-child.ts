@@ -8,11 +8,14 @@ import { VmmError } from 'vmm/errors';
 import type { RunEnd } from 'vmm-node/options';
 import type { Reply } from '../control/protocol.ts';
 import type { VmPlan } from './run-plan.ts';
-import { type FromVm, fromVm, type ToVm } from './vm-messages.ts';
+import type { OpenedTap } from './taps.ts';
+import { type FromVm, fromVm, type TapDescriptor, type ToVm } from './vm-messages.ts';
 
 const PROGRAM = fileURLToPath(new URL('./vm-main.js', import.meta.url));
 /** A machine that is told to end does so in two seconds; then its disks are written and closed. */
 const END_MS_MAX = 10_000;
+/** After the standard streams and the channel. */
+const FD_FIRST = 4;
 /** Of what the process says on standard error; a crash of V8 says its reason first. */
 const LAST_WORDS_MAX = 4096;
 
@@ -32,6 +35,8 @@ export type VmEnd =
 
 /** What a process tells. */
 export interface VmChildEvents {
+  /** It has been told what to run, and takes links. */
+  ready(): void;
   /** The guest runs. */
   running(): void;
   paused(): void;
@@ -56,24 +61,30 @@ export class VmChild {
   private readonly process: ChildProcess;
   private readonly events: VmChildEvents;
   private readonly plan: VmPlan;
+  private readonly taps: readonly TapDescriptor[];
   private end: VmEnd | undefined;
   private lastWords = '';
   private killTimer: NodeJS.Timeout | undefined;
   private incoming: Socket | undefined;
 
-  /** Starts the process, and in it the machine, which comes in by `incoming` if that is given. */
+  /**
+   * Starts the process, and in it the machine, which gets descriptors of `taps`, and comes in by
+   * `incoming` if that is given.
+   */
   constructor(
     plan: VmPlan,
+    taps: readonly OpenedTap[],
     credentials: Credentials | undefined,
     events: VmChildEvents,
     incoming?: Socket,
   ) {
     this.plan = plan;
     this.incoming = incoming;
+    this.taps = taps.map(({ index }, at) => ({ index, fd: FD_FIRST + at }));
     this.events = events;
     // In a session of its own, so that the keys that end vmd in a terminal leave it to vmd.
     this.process = fork(PROGRAM, [], {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc', ...taps.map(({ fd }) => fd)],
       detached: true,
       // All that it is told is absolute, and it keeps no file system busy.
       cwd: '/',
@@ -125,6 +136,11 @@ export class VmChild {
     this.pass({ kind: 'send', id }, socket);
   }
 
+  /** Gives the process the end of a link of interface `index`. */
+  link(socket: Socket, index: number, lockedMac: string | null): void {
+    this.pass({ kind: 'link', index, lockedMac }, socket);
+  }
+
   private pass(message: ToVm, socket: Socket): void {
     if (!this.process.connected) {
       socket.destroy();
@@ -152,6 +168,7 @@ export class VmChild {
     switch (message.kind) {
       case 'ready':
         this.begin();
+        this.events.ready();
         return;
       case 'not-sent':
         this.events.notSent();
@@ -179,10 +196,10 @@ export class VmChild {
   }
 
   private begin(): void {
-    const { plan, incoming } = this;
+    const { plan, taps, incoming } = this;
     this.incoming = undefined;
-    if (incoming === undefined) this.send({ kind: 'start', plan });
-    else this.pass({ kind: 'receive', plan }, incoming);
+    if (incoming === undefined) this.send({ kind: 'start', plan, taps });
+    else this.pass({ kind: 'receive', plan, taps }, incoming);
   }
 
   private dismiss(): void {

@@ -8,12 +8,20 @@ import { type LocalPrefixes, planOf } from './run-plan.ts';
 import { runInterfaces } from './vm-interfaces.ts';
 
 const PREFIXES: LocalPrefixes = { prefix: GLOBAL_DEFAULT.localPrefix, prefix6: null };
+const MADE = 'fe:e1:bb:d1:12:34';
+const MAC = new Uint8Array([0xfe, 0xe1, 0xbb, 0xd1, 0x12, 0x34]);
 const CARD = INTERFACE_DEFAULT;
 const LOCAL = { ...CARD, local: true };
 
 function interfaces(config: Partial<VmConfig>, prefixes = PREFIXES) {
   const whole = { ...completeVm(emptyDraft('a', null)), boot: '/kernel', ...config };
-  return runInterfaces(planOf(7, whole, {}, prefixes).plan);
+  const surroundings = {
+    local: prefixes,
+    switches: new Map(),
+    isHostBridge: () => false,
+    makeLladdr: () => MADE,
+  };
+  return runInterfaces(planOf(7, whole, {}, surroundings).plan, []);
 }
 
 test('runInterfaces() of a vm without interfaces gives none', () => {
@@ -23,7 +31,7 @@ test('runInterfaces() of a vm without interfaces gives none', () => {
 test('runInterfaces() numbers local interfaces by vm, with the network behind them', () => {
   const numbering = { prefix: { address: new Uint8Array([100, 64, 0, 0]), length: 10 }, vmId: 7 };
   const network = { numbering, nat: true, inet6: false, hostLoopback: false, forwards: [] };
-  expect(interfaces({ interfaces: [CARD, LOCAL] })).toEqual([{}, { network }]);
+  expect(interfaces({ interfaces: [CARD, LOCAL] })).toEqual([{ mac: MAC }, { mac: MAC, network }]);
 });
 
 test('runInterfaces() has the prefixes and hardware addresses of the file', () => {

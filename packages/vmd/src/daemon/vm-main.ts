@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { VmmError } from 'vmm/errors';
+import type { SwitchMember } from 'vmm-node';
 import type { RunControl, RunOptions, RunOutcome } from 'vmm-node/options';
 import { OrderlyStop } from 'vmm-node/orderly-stop';
 import { asSentence } from '../control/protocol.ts';
@@ -12,7 +13,7 @@ import { firmwarePath } from '../firmware-file.ts';
 import { readKernel, readModules } from '../read-images.ts';
 import { ConsoleHub } from './console-hub.ts';
 import type { VmPlan } from './run-plan.ts';
-import type { FromVm, ToVm } from './vm-messages.ts';
+import type { FromVm, TapDescriptor, ToVm } from './vm-messages.ts';
 import { VmTransfer } from './vm-transfer.ts';
 
 /** A machine that is told to end does so in two seconds; its disks are then closed. */
@@ -27,6 +28,11 @@ let control: RunControl | undefined;
 let outgoing: VmTransfer | undefined;
 let name = '';
 let memoryBytes = 0;
+/** The interfaces that are in a switch, by their index; links to others may come before. */
+let foundMembers: (members: readonly (SwitchMember | undefined)[]) => void = () => {};
+const members = new Promise<readonly (SwitchMember | undefined)[]>((resolve) => {
+  foundMembers = resolve;
+});
 let dismissed: () => void = () => {};
 const dismissal = new Promise<void>((resolve) => {
   dismissed = resolve;
@@ -36,15 +42,28 @@ function tell(message: FromVm): void {
   if (process.connected) process.send!(message);
 }
 
-async function run(plan: VmPlan, incoming: VmTransfer | undefined): Promise<RunOutcome> {
+async function run(
+  plan: VmPlan,
+  taps: readonly TapDescriptor[],
+  incoming: VmTransfer | undefined,
+): Promise<RunOutcome> {
   const kernelPath = plan.boot ?? firmwarePath();
   const { kernel, modules, noReboot } = images(plan, kernelPath, incoming !== undefined);
-  const [{ runVm }, { runInterfaces }, { receiveMachine }] = await Promise.all([
+  const adapters = await Promise.all([
     import('vmm-node'),
     import('./vm-interfaces.ts'),
     import('./receive-machine.ts'),
   ]);
-  const restored = incoming && (await receiveMachine(plan, incoming));
+  const [{ runVm, SwitchMember: Member }, { macOf, runInterfaces }, { receiveMachine }] = adapters;
+  const uplinks = plan.interfaces.map((it, index) => {
+    const tap = taps.find((one) => one.index === index);
+    if (it.switch === null && tap === undefined) return undefined;
+    const member = new Member(it.isLocked ? macOf(it.lladdr) : undefined);
+    if (tap !== undefined) member.addTap(tap.fd);
+    return member;
+  });
+  foundMembers(uplinks);
+  const restored = incoming && (await receiveMachine(plan, uplinks, incoming));
   return runVm({
     name: plan.name,
     memoryBytes: plan.memoryBytes,
@@ -55,7 +74,7 @@ async function run(plan: VmPlan, incoming: VmTransfer | undefined): Promise<RunO
     disks: plan.disks,
     ...(plan.cdrom !== null && { cdrom: plan.cdrom }),
     bootDevice: plan.bootDevice,
-    interfaces: restored?.interfaces ?? runInterfaces(plan),
+    interfaces: restored?.interfaces ?? runInterfaces(plan, uplinks),
     ...(restored && { restore: restored.reader }),
     engine: plan.engine,
     jit: plan.jit,
@@ -90,11 +109,15 @@ function images(
   }
 }
 
-async function start(plan: VmPlan, incoming?: VmTransfer): Promise<void> {
+async function start(
+  plan: VmPlan,
+  taps: readonly TapDescriptor[],
+  incoming?: VmTransfer,
+): Promise<void> {
   process.title = `vmd: vm/${plan.name}`;
   ({ name, memoryBytes } = plan);
   try {
-    const { kind, message } = await run(plan, incoming);
+    const { kind, message } = await run(plan, taps, incoming);
     if (kind === 'suspended') outgoing?.finish('sent');
     else outgoing?.fail(new VmmError('EIO', 'The machine has ended while it was sent.'));
     tell({ kind: 'ended', end: kind, message: message === undefined ? null : asSentence(message) });
@@ -135,10 +158,17 @@ async function pause(): Promise<void> {
   tell({ kind: 'paused' });
 }
 
+async function link(socket: Socket, index: number, lockedMac: string | null): Promise<void> {
+  const member = (await members)[index];
+  const { macOf } = await import('./vm-interfaces.ts');
+  if (member === undefined) socket.destroy();
+  else member.add(socket, lockedMac === null ? undefined : macOf(lockedMac));
+}
+
 function receive(message: ToVm, handle: unknown): void {
   switch (message.kind) {
     case 'start':
-      void start(message.plan);
+      void start(message.plan, message.taps);
       return;
     case 'pause':
       void pause();
@@ -161,11 +191,14 @@ function receive(message: ToVm, handle: unknown): void {
       else tell({ kind: 'not-sent' });
       return;
     case 'receive': {
-      const { plan } = message;
+      const { plan, taps } = message;
       if (!(handle instanceof Socket)) process.exit(1);
-      void start(plan, new VmTransfer(handle, plan.id, plan.name));
+      void start(plan, taps, new VmTransfer(handle, plan.id, plan.name));
       return;
     }
+    case 'link':
+      if (handle instanceof Socket) void link(handle, message.index, message.lockedMac);
+      return;
     case 'bye':
       dismissed();
   }

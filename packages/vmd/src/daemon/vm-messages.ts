@@ -7,9 +7,15 @@ import { errno, type Reply, sentence } from '../control/protocol.ts';
 import { boolean, type Check, nullable, oneOf, record, tagged } from '../control/schema.ts';
 import type { VmPlan } from './run-plan.ts';
 
+/** A tap that the process was started with: for interface `index`. */
+export interface TapDescriptor {
+  readonly index: number;
+  readonly fd: number;
+}
+
 /** From vmd to the process. */
 export type ToVm =
-  | { readonly kind: 'start'; readonly plan: VmPlan }
+  | { readonly kind: 'start'; readonly plan: VmPlan; readonly taps: readonly TapDescriptor[] }
   | { readonly kind: 'pause' | 'unpause' }
   /** Ask the guest to shut down. */
   | { readonly kind: 'shutdown' }
@@ -17,12 +23,17 @@ export type ToVm =
   | { readonly kind: 'end' }
   /** With a connection: its other end gets the console, or first of all `reply`. */
   | { readonly kind: 'attach'; readonly id: number; readonly replies: readonly Reply[] }
+  /**
+   * With a socket: the end of a link to another machine in the switch of interface `index`, which
+   * may send from `lockedMac` only, unless that is null.
+   */
+  | { readonly kind: 'link'; readonly index: number; readonly lockedMac: string | null }
   /** After `ended` or `refused`: no attachment is on its way any more. */
   | { readonly kind: 'bye' }
   /** With a connection: the machine goes out by it. */
   | { readonly kind: 'send'; readonly id: number }
   /** With a connection, instead of `start`: the machine comes in by it. */
-  | { readonly kind: 'receive'; readonly plan: VmPlan };
+  | { readonly kind: 'receive'; readonly plan: VmPlan; readonly taps: readonly TapDescriptor[] };
 
 /** From the process to vmd. */
 export type FromVm =

@@ -3,20 +3,10 @@
 // the C function returns, and the reason is errno() until the next call.
 
 import { closeSync, openSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { VmmError } from 'vmm';
+import { type Koffi, loadKoffi } from '../koffi.ts';
 
 type Native = (...args: (number | bigint | string)[]) => number;
-
-/** What the engine uses of koffi. */
-interface Koffi {
-  load(path: null): {
-    func(name: string, result: string, args: readonly string[]): Native;
-  };
-  address(value: ArrayBufferView): bigint;
-  view(address: bigint, sizeBytes: number): ArrayBuffer;
-  errno(): number;
-}
 
 /** Memory outside the JavaScript heap, by its address and as bytes. */
 export interface HostMemory {
@@ -74,14 +64,7 @@ export class HostCalls {
     if (process.platform !== 'linux' || process.arch !== 'x64') {
       throw new VmmError('ENODEV', 'The kvm engine needs Linux on x86-64.');
     }
-    let koffi: Koffi;
-    try {
-      koffi = createRequire(import.meta.url)('koffi');
-    } catch (cause) {
-      const remedy = 'install it with "npm install koffi"';
-      throw new VmmError('ENODEV', `The kvm engine needs the package koffi: ${remedy}.`, { cause });
-    }
-    return new HostCalls(koffi);
+    return new HostCalls(loadKoffi('The kvm engine'));
   }
 
   /** Opens a device for reading and writing. Throws what node:fs throws. */

@@ -1,5 +1,5 @@
 // Puts the guest's fragmented datagrams together: RFC 791, section 3.2, and RFC 8200, section 4.5.
-// Fragments that overlap end their datagram, as RFC 5722 wants.
+// Fragments that overlap end their datagram, as RFC 5722 wants, and so do those behind its end.
 
 import { ETHERNET_BYTES } from './ethernet.ts';
 import { IpPacket } from './ip-packet.ts';
@@ -20,6 +20,8 @@ interface Datagram {
   /** Bytes of payload altogether; known from the last fragment. */
   total: number;
   received: number;
+  /** Where the furthest piece ends. */
+  reach: number;
 }
 
 /** The fragments of one guest. */
@@ -50,7 +52,12 @@ export class Fragments {
     }
     datagram.pieces.push({ offset, bytes });
     datagram.received += bytes.length;
+    datagram.reach = Math.max(datagram.reach, last);
     if (!moreFragments) datagram.total = last;
+    if (datagram.total >= 0 && datagram.reach > datagram.total) {
+      this.datagrams.delete(key);
+      return undefined;
+    }
     if (offset === 0) datagram.head = frame.slice(0, payload);
     if (datagram.received !== datagram.total || datagram.head === undefined) return undefined;
     this.datagrams.delete(key);
@@ -66,7 +73,14 @@ export class Fragments {
     }
     let datagram = this.datagrams.get(key);
     if (datagram === undefined) {
-      datagram = { startedNs: nowNs, pieces: [], head: undefined, total: -1, received: 0 };
+      datagram = {
+        startedNs: nowNs,
+        pieces: [],
+        head: undefined,
+        total: -1,
+        received: 0,
+        reach: 0,
+      };
       this.datagrams.set(key, datagram);
     }
     return datagram;

@@ -89,7 +89,7 @@ class Bench {
     const fields = { protocol, payloadBytes, identification: 0, fragment: 0 };
     writeIpv4(frame, 14, fields, guest, address);
     write(frame, makePath(MAC, guest, address).sum);
-    this.gateway.send(frame, true);
+    this.gateway.send(frame, undefined);
   }
 }
 

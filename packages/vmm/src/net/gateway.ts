@@ -42,7 +42,7 @@ import {
 } from './ip-packet.ts';
 import { parseIpv4 } from './ipv4.ts';
 import { parseIpv6 } from './ipv6.ts';
-import type { FrameReceiver } from './link.ts';
+import type { FrameReceiver, Unfinished } from './link.ts';
 import { gatewayMac } from './local-interface.ts';
 import { isNdp } from './ndp.ts';
 import { defaultPolicy, type Policy } from './policy.ts';
@@ -58,6 +58,8 @@ export interface GatewayOptions {
   readonly alarm: Alarm;
   readonly entropy: Entropy;
   readonly guestMac: Uint8Array;
+  /** The gateway's hardware address; {@link gatewayMac} unless given. */
+  readonly mac?: Uint8Array;
   /** The two ends of the link (local-interface.ts), and the prefix that they share. */
   readonly guest: IpAddress;
   readonly gateway: IpAddress;
@@ -95,6 +97,8 @@ const GROUP_IPV6 = 0xff;
 export class Gateway {
   /** It takes and gives TCP segments larger than frames, unfinished. */
   readonly offloads = true;
+  /** It sums what it sends. */
+  readonly checksumsHold = true;
   private readonly options: GatewayOptions;
   private readonly mac: Uint8Array;
   private readonly timers: Timers;
@@ -113,7 +117,7 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     const { guestMac, gateway6, host, entropy, mtu = MTU_DEFAULT } = options;
     this.options = options;
-    this.mac = gatewayMac(guestMac);
+    this.mac = options.mac ?? gatewayMac(guestMac);
     this.timers = new Timers(options.clock, options.alarm);
     const output = new IpOutput(this.mac, mtu);
     this.output = output;
@@ -141,22 +145,26 @@ export class Gateway {
   }
 
   /**
-   * Takes a frame of the guest's, valid during the call. Unless `checksummed`, checksums of TCP
-   * and UDP in it are not there yet.
+   * Takes a frame of the guest's, valid during the call; `unfinished` is what is missing in it.
+   * True when it was for the gateway and nobody else: sent to its address, or a question that only
+   * it may answer.
    */
-  send(frame: Uint8Array, checksummed: boolean): void {
-    if (frame.length < ETHERNET_BYTES) return;
+  send(frame: Uint8Array, unfinished: Unfinished | undefined): boolean {
+    if (frame.length < ETHERNET_BYTES) return false;
     const isGroup = isGroupMac(frame, 0);
-    if (!isGroup && !sameBytes(frame, 0, this.mac, 0, MAC_BYTES)) return;
+    if (!isGroup && !sameBytes(frame, 0, this.mac, 0, MAC_BYTES)) return false;
+    const checksummed = unfinished === undefined;
     const type = get16(frame, ETHER_TYPE);
-    if (type === ETHERTYPE_ARP) {
-      this.receiveArp(frame);
-    } else if (type === ETHERTYPE_IPV4) {
-      if (parseIpv4(frame, ETHERNET_BYTES, this.packet)) this.receiveIpv4(isGroup, checksummed);
-    } else if (type === ETHERTYPE_IPV6 && this.router !== undefined) {
-      if (!parseIpv6(frame, ETHERNET_BYTES, this.packet)) return;
+    if (type === ETHERTYPE_ARP) return this.receiveArp(frame) || !isGroup;
+    if (type === ETHERTYPE_IPV4) {
+      if (!parseIpv4(frame, ETHERNET_BYTES, this.packet)) return !isGroup;
+      return this.receiveIpv4(isGroup, checksummed) || !isGroup;
+    }
+    if (type === ETHERTYPE_IPV6 && this.router !== undefined) {
+      if (!parseIpv6(frame, ETHERNET_BYTES, this.packet)) return !isGroup;
       this.receiveIpv6(this.router, isGroup, checksummed);
     }
+    return !isGroup;
   }
 
   /** The end of a batch of frames. */
@@ -238,29 +246,33 @@ export class Gateway {
     };
   }
 
-  private receiveArp(frame: Uint8Array): void {
+  /** True when it asks for the gateway. */
+  private receiveArp(frame: Uint8Array): boolean {
     const arp = parseArp(frame);
-    if (arp === undefined || arp.operation !== ARP_REQUEST) return;
-    if (!sameIp(arp.targetIp, this.options.gateway)) return;
+    if (arp === undefined || arp.operation !== ARP_REQUEST) return false;
+    if (!sameIp(arp.targetIp, this.options.gateway)) return false;
     const reply = new Uint8Array(ARP_FRAME_BYTES);
     const sender = { mac: this.mac, ip: this.options.gateway };
     writeArp(reply, ARP_REPLY, sender, { mac: arp.senderMac, ip: arp.senderIp });
-    this.output.receiver?.receive(reply, 0);
+    this.output.receiver?.receive(reply, undefined);
+    return true;
   }
 
-  private receiveIpv4(isGroup: boolean, checksummed: boolean): void {
+  /** True when it asks for an address. */
+  private receiveIpv4(isGroup: boolean, checksummed: boolean): boolean {
     const packet = this.whole(this.packet);
-    if (packet === undefined) return;
+    if (packet === undefined) return false;
     const { frame, source, destination } = packet;
     if (packet.protocol === PROTOCOL_UDP && this.isDhcp(packet, isGroup)) {
       this.receiveDhcp(packet, checksummed);
-      return;
+      return true;
     }
     // Nobody's address, a group's, or the gateway's own as the source: forged, or not for a router.
-    if (isGroup || frame[destination] >= GROUP_FIRST) return;
-    if (frame[source] === 0 || frame[source] === 127 || frame[source] >= GROUP_FIRST) return;
-    if (sameBytes(frame, source, this.options.gateway, 0, 4)) return;
+    if (isGroup || frame[destination] >= GROUP_FIRST) return false;
+    if (frame[source] === 0 || frame[source] === 127 || frame[source] >= GROUP_FIRST) return false;
+    if (sameBytes(frame, source, this.options.gateway, 0, 4)) return false;
     this.receivePacket(packet, checksummed);
+    return false;
   }
 
   private receiveIpv6(router: Router, isGroup: boolean, checksummed: boolean): void {

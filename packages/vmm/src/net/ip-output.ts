@@ -15,7 +15,7 @@ import {
   writeIpv4,
 } from './ipv4.ts';
 import { IPV6_BYTES, writeIpv6 } from './ipv6.ts';
-import type { FrameReceiver } from './link.ts';
+import type { FrameReceiver, Unfinished } from './link.ts';
 
 /** Where in the buffer the payload of IP begins: room for all headers, and aligned. */
 export const PAYLOAD_AT = 64;
@@ -23,6 +23,8 @@ export const PAYLOAD_AT = 64;
 const PACKET_BYTES_MAX = 65535;
 const IPV6_FRAGMENT = 44;
 const IPV6_FRAGMENT_BYTES = 8;
+/** RFC 9293, section 3.1: where TCP has its checksum. */
+const TCP_CHECKSUM = 16;
 
 /** From whom to whom: the host's side of a flow, and the guest's. */
 export interface Path {
@@ -66,6 +68,11 @@ export class IpOutput {
     fragment: 0,
   };
   private identification = 0;
+  private readonly unfinished = {
+    checksumStart: 0,
+    checksumOffset: TCP_CHECKSUM,
+    segmentBytes: 0,
+  } satisfies Unfinished;
 
   /** `mac` is the gateway's. */
   constructor(mac: Uint8Array, mtu: number) {
@@ -94,8 +101,8 @@ export class IpOutput {
   }
 
   /**
-   * Sends `payloadBytes` from the buffer. With `segmentBytes`, they are a TCP segment for
-   * {@link FrameReceiver.receive} with that parameter. The hop limit is IPv6's.
+   * Sends `payloadBytes` from the buffer. With `segmentBytes` they are a TCP segment that is
+   * {@link Unfinished}. The hop limit is IPv6's.
    */
   send(
     path: Path,
@@ -132,7 +139,7 @@ export class IpOutput {
     const start = PAYLOAD_AT - ETHERNET_BYTES;
     const frame = this.buffer.subarray(start, PAYLOAD_AT + count);
     writeEthernet(frame, guestMac, this.mac, type);
-    this.receiver?.receive(frame, 0);
+    this.receiver?.receive(frame, undefined);
   }
 
   /** The headers overwrite the end of the fragment before, which is gone. */
@@ -179,6 +186,13 @@ export class IpOutput {
     const frame = this.buffer.subarray(packet - ETHERNET_BYTES, end);
     const type = path.version === 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
     writeEthernet(frame, path.guestMac, this.mac, type);
-    this.receiver?.receive(frame, segmentBytes);
+    if (segmentBytes === 0) {
+      this.receiver?.receive(frame, undefined);
+      return;
+    }
+    const { unfinished } = this;
+    unfinished.checksumStart = PAYLOAD_AT - packet + ETHERNET_BYTES;
+    unfinished.segmentBytes = segmentBytes;
+    this.receiver?.receive(frame, unfinished);
   }
 }

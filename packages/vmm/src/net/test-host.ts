@@ -11,7 +11,7 @@ import type {
   HostStream,
   StreamEvents,
 } from './host-network.ts';
-import type { FrameReceiver } from './link.ts';
+import type { FrameReceiver, Unfinished } from './link.ts';
 import type { Alarm } from './timers.ts';
 
 /** A network that echoes. */
@@ -129,11 +129,18 @@ export class TestAlarm implements Alarm {
 /** A card that keeps what it is given. */
 export class TestCard implements FrameReceiver {
   readonly frames: Uint8Array[] = [];
+  /** What each lacks. */
+  readonly unfinished: (Unfinished | undefined)[] = [];
   full = false;
   large = false;
 
-  receive(frame: Uint8Array): void {
+  get takesUnfinished(): boolean {
+    return this.large;
+  }
+
+  receive(frame: Uint8Array, unfinished: Unfinished | undefined): void {
     this.frames.push(frame.slice());
+    this.unfinished.push(unfinished && { ...unfinished });
   }
 
   takesLargeFrames(): boolean {

@@ -1,6 +1,7 @@
 // The header before each frame of a virtio network device: virtio 1.2, section 5.1.6. It tells what
 // work on the frame was left to the other side: finishing a checksum, cutting a large TCP segment.
 
+import type { Unfinished } from '../net-backend.ts';
 import { VIRTIO_F_VERSION_1 } from './virtio-backend.ts';
 
 /** Feature bits, section 5.1.3. */
@@ -38,14 +39,14 @@ const CHECKSUM_OFFSET = 8;
 
 const F_NEEDS_CSUM = 1;
 const F_DATA_VALID = 2;
+const GSO_NONE = 0;
 const GSO_TCPV4 = 1;
 const GSO_TCPV6 = 4;
 
-// As far as a frame must be understood to describe it.
-const ETHERNET_BYTES = 14;
-const IPV6_BYTES = 40;
-const TCP_CHECKSUM = 16;
+/** What of TCP and IP must be understood to describe a segment. */
 const TCP_DATA_OFFSET = 12;
+const ETHER_TYPE = 12;
+const ETHERTYPE_IPV6 = 0x86dd;
 
 /** How long the header is with these features. */
 export function headerBytesOf(features: bigint): number {
@@ -53,36 +54,48 @@ export function headerBytesOf(features: bigint): number {
   return isLong ? HEADER_BYTES : HEADER_BYTES_LEGACY;
 }
 
-/** Whether a driver's header says that the checksum is there. */
-export function isChecksummed(message: Uint8Array): boolean {
-  return (message[FLAGS] & F_NEEDS_CSUM) === 0;
+/** The work that a header leaves to the other side; filled anew for each frame. */
+export class HeaderWork implements Unfinished {
+  checksumStart = 0;
+  checksumOffset = 0;
+  segmentBytes = 0;
+
+  /** Reads a header (5.1.6.2); undefined when the frame after it is finished. */
+  read(message: Uint8Array): Unfinished | undefined {
+    if ((message[FLAGS] & F_NEEDS_CSUM) === 0) return undefined;
+    this.checksumStart = get16(message, CHECKSUM_START);
+    this.checksumOffset = get16(message, CHECKSUM_OFFSET);
+    this.segmentBytes = message[GSO_TYPE] === GSO_NONE ? 0 : get16(message, GSO_SIZE);
+    return this;
+  }
 }
 
 /**
- * Writes the header for a frame which follows it at `headerBytes`. `segmentBytes` as in
- * {@link NetReceiver.receive}; `isValid` tells that the checksum need not be looked at.
+ * Writes the header for a frame which follows it at `headerBytes`; `isValid` tells that checksums
+ * which are there need not be looked at.
  */
 export function writeHeader(
   message: Uint8Array,
   headerBytes: number,
   frameBytes: number,
-  segmentBytes: number,
+  unfinished: Unfinished | undefined,
   isValid: boolean,
 ): void {
   message.fill(0, 0, headerBytes);
-  if (segmentBytes === 0) {
+  if (unfinished === undefined) {
     if (isValid) message[FLAGS] = F_DATA_VALID;
     return;
   }
-  const ip = headerBytes + ETHERNET_BYTES;
-  const isV4 = message[ip] >> 4 === 4;
-  const tcp = ETHERNET_BYTES + (isV4 ? (message[ip] & 15) * 4 : IPV6_BYTES);
-  const headers = tcp + (message[headerBytes + tcp + TCP_DATA_OFFSET] >> 4) * 4;
+  const { checksumStart, checksumOffset, segmentBytes } = unfinished;
   message[FLAGS] = F_NEEDS_CSUM;
-  put16(message, CHECKSUM_START, tcp);
-  put16(message, CHECKSUM_OFFSET, TCP_CHECKSUM);
+  put16(message, CHECKSUM_START, checksumStart);
+  put16(message, CHECKSUM_OFFSET, checksumOffset);
+  if (segmentBytes === 0) return;
+  const dataOffset = (message[headerBytes + checksumStart + TCP_DATA_OFFSET] >> 4) * 4;
+  const headers = checksumStart + dataOffset;
   if (frameBytes - headers <= segmentBytes) return;
-  message[GSO_TYPE] = isV4 ? GSO_TCPV4 : GSO_TCPV6;
+  const type = (message[headerBytes + ETHER_TYPE] << 8) | message[headerBytes + ETHER_TYPE + 1];
+  message[GSO_TYPE] = type === ETHERTYPE_IPV6 ? GSO_TCPV6 : GSO_TCPV4;
   put16(message, HEADER_LENGTH, headers);
   put16(message, GSO_SIZE, segmentBytes);
 }
@@ -91,4 +104,8 @@ export function writeHeader(
 function put16(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value;
   bytes[at + 1] = value >> 8;
+}
+
+function get16(bytes: Uint8Array, at: number): number {
+  return bytes[at] | (bytes[at + 1] << 8);
 }

@@ -1,7 +1,7 @@
 // From virtio 1.2, section 5.1.
 
 import { expect, test } from 'vitest';
-import type { NetBackend, NetReceiver } from '../net-backend.ts';
+import type { NetBackend, NetReceiver, Unfinished } from '../net-backend.ts';
 import { TestDriver } from './test-driver.ts';
 import { VirtioNetBackend, virtioNet } from './virtio-net.ts';
 
@@ -12,19 +12,21 @@ const FEATURES = VERSION_1 | (1n << 5n) | (1n << 16n);
 /** A network that keeps what it is sent. */
 class Wire implements NetBackend {
   readonly sent: number[][] = [];
-  readonly unfinished: boolean[] = [];
+  readonly unfinished: (Unfinished | undefined)[] = [];
   readonly offloads: boolean;
+  readonly checksumsHold: boolean;
   card: NetReceiver | undefined;
   flushes = 0;
   resumes = 0;
 
   constructor(offloads = false) {
     this.offloads = offloads;
+    this.checksumsHold = offloads;
   }
 
-  send(frame: Uint8Array, checksummed: boolean): void {
+  send(frame: Uint8Array, unfinished: Unfinished | undefined): void {
     this.sent.push([...frame]);
-    this.unfinished.push(!checksummed);
+    this.unfinished.push(unfinished && { ...unfinished });
   }
   flush(): void {
     this.flushes++;
@@ -36,7 +38,8 @@ class Wire implements NetBackend {
     this.card = card;
   }
   deliver(frame: Uint8Array, segmentBytes = 0): void {
-    this.card!.receive(frame, segmentBytes);
+    const unfinished = { checksumStart: 34, checksumOffset: 16, segmentBytes };
+    this.card!.receive(frame, segmentBytes === 0 ? undefined : unfinished);
   }
 }
 
@@ -196,7 +199,8 @@ test('the network is told which frames lack a checksum (5.1.6.2), and when a bat
     driver.queues[1].add([driver.buffer([...header, ...frame(60, 7)])], []);
   }
   driver.kick(1);
-  expect(wire.unfinished).toEqual([true, false]);
+  const lacks = { checksumStart: 34, checksumOffset: 16, segmentBytes: 0 };
+  expect(wire.unfinished).toEqual([lacks, undefined]);
   expect(wire.flushes).toBe(1);
 });
 

@@ -5,15 +5,15 @@
 
 import { assert } from '../../base/assert.ts';
 import type { GuestMemory } from '../../bus/guest-memory.ts';
-import type { NetBackend, NetReceiver } from '../net-backend.ts';
+import type { NetBackend, NetReceiver, Unfinished } from '../net-backend.ts';
 import { QueueSet } from './queue-set.ts';
 import { gatherInto, lengthOf, scatter } from './segments.ts';
 import type { DescriptorChain } from './split-queue.ts';
 import type { QueueConfig, VirtioBackend, VirtioDevice, VirtioEvents } from './virtio-backend.ts';
 import {
   HEADER_NUM_BUFFERS,
+  HeaderWork,
   headerBytesOf,
-  isChecksummed,
   OFFLOADS,
   VIRTIO_NET_F_GUEST_CSUM,
   VIRTIO_NET_F_GUEST_TSO4,
@@ -66,6 +66,8 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
   private readonly outgoing = new Uint8Array(MESSAGE_BYTES_MAX);
   /** Transient: likewise. */
   private readonly message = new Uint8Array(MESSAGE_BYTES_MAX);
+  /** Transient: what it holds means something during a call only. */
+  private readonly work = new HeaderWork();
   /** Messages, header first, for which there was no buffer. Transient: networks lose frames. */
   private waiting: Uint8Array[] = [];
   /**
@@ -165,12 +167,16 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
     return this.waiting.length >= WAITING_FRAMES_FULL;
   }
 
+  get takesUnfinished(): boolean {
+    return (this.features & VIRTIO_NET_F_GUEST_CSUM) !== 0n;
+  }
+
   takesLargeFrames(version: number): boolean {
     const needed = version === 4 ? VIRTIO_NET_F_GUEST_TSO4 : VIRTIO_NET_F_GUEST_TSO6;
     return (this.features & needed) !== 0n;
   }
 
-  receive(frame: Uint8Array, segmentBytes: number): void {
+  receive(frame: Uint8Array, unfinished: Unfinished | undefined): void {
     const { headerBytes, message } = this;
     const length = headerBytes + frame.length;
     if (!this.active || this.waiting.length >= WAITING_FRAMES_MAX || length > message.length) {
@@ -178,8 +184,8 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
       return;
     }
     message.set(frame, headerBytes);
-    const isValid = this.offloads && (this.features & VIRTIO_NET_F_GUEST_CSUM) !== 0n;
-    writeHeader(message, headerBytes, frame.length, segmentBytes, isValid);
+    const isValid = this.network?.checksumsHold === true && this.takesUnfinished;
+    writeHeader(message, headerBytes, frame.length, unfinished, isValid);
     const mustWait = this.waiting.length > 0 || this.queues.held;
     if (mustWait || !this.place(message.subarray(0, length))) {
       this.waiting.push(message.slice(0, length));
@@ -203,7 +209,7 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
       }
       this.queues.give(TRANSMIT, chain, 0);
       if (length >= headerBytes + FRAME_BYTES_MIN) {
-        this.network?.send(outgoing.subarray(headerBytes, length), isChecksummed(outgoing));
+        this.network?.send(outgoing.subarray(headerBytes, length), this.work.read(outgoing));
       }
       if (sent % BATCH_FRAMES === 0) this.network?.flush();
     }
