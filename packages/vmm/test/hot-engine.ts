@@ -19,6 +19,10 @@ export class HotEngine implements Engine {
     this.engine = engine;
   }
 
+  get model(): SoftEngine['model'] {
+    return this.engine.model;
+  }
+
   createVcpu(vm: EngineVm): SoftVcpu {
     const vcpu = this.engine.createVcpu(vm);
     const [reset, run] = [vcpu.reset.bind(vcpu), vcpu.run.bind(vcpu)];

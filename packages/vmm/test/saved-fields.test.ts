@@ -85,12 +85,12 @@ const DERIVED = new Set(
   `flagResult flagCarry eflags tlb budget cpl codeMode window fetchTlb stackSize stepping fpFlags
   fpScratch
   fpResult fpResultHi faultVector faultCode faultHasCode eventKind eventRip delivering exit
-  exitPort exitSize exitFlags exitLength exitData exitGpa tlbMisses codeInvalidations exceptions
+  exitPort exitSize exitFlags exitLength exitData exitGpa tlbMisses overhead exceptions
   mmioNext physicalMap nonGlobalCount walkFlags fpuTraps physicalMask addressMask bounce
   scratch task
   nonGlobal stepRecords largeRegions fetchNonGlobal lastEntry lastPhysical codeMap codeGeneration
   codePage touchedPages debugTraps codeBound exceptionCounts heatLimit compiled epoch expected
-  depth`.split(/\s+/),
+  depth codeKey codeBase lanes fpDeferring fpStage fpDeferred`.split(/\s+/),
 );
 
 /** Reached by segmentCache() and segmentBase(). */

@@ -10,6 +10,7 @@ export interface IrqLine {
 /** A line that several devices drive: high while any of them has it high, as on PCI. */
 export class SharedLine {
   private readonly line: IrqLine;
+  /** Transient: devices that are loaded drive their lines anew. */
   private drivers = 0;
 
   constructor(line: IrqLine) {

@@ -109,7 +109,7 @@ export class I8042 {
   readonly command: PortDevice;
   private readonly resetMachine: () => void;
   private outputPortNext = false;
-  /** The status was the last to be read. */
+  /** The status was the last to be read. Transient: another read of it says the same. */
   private statusRead = false;
 
   constructor(resetMachine: () => void) {

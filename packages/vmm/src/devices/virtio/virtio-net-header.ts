@@ -56,8 +56,11 @@ export function headerBytesOf(features: bigint): number {
 
 /** The work that a header leaves to the other side; filled anew for each frame. */
 export class HeaderWork implements Unfinished {
+  /** Transient: of one frame. */
   checksumStart = 0;
+  /** Transient: of one frame. */
   checksumOffset = 0;
+  /** Transient: of one frame. */
   segmentBytes = 0;
 
   /** Reads a header (5.1.6.2); undefined when the frame after it is finished. */

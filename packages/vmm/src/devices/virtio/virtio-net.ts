@@ -81,6 +81,7 @@ export class VirtioNetBackend implements VirtioBackend, NetReceiver {
   private wasFull = false;
   /** Transient: a statistic. */
   private dropped = 0;
+  /** Transient: the front asks anew. */
   hasMore = false;
 
   constructor(memory: GuestMemory) {

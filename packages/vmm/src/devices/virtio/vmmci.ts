@@ -63,8 +63,12 @@ export class Vmmci implements VirtioBackend {
   private readonly events: VmmciEvents;
   private readonly compareTimer: Timer;
   private readonly offTimer: Timer;
+  /** Transient: wiring. */
   private front: VirtioEvents | undefined;
-  /** What the driver agreed to; undefined while there is none. */
+  /**
+   * What the driver agreed to; undefined while there is none. Transient: the front keeps it, and
+   * activates anew.
+   */
   private features: bigint | undefined;
   private command: number = VMMCI_NONE;
   /** The wall clock when the low word of the seconds was read last: the rest goes with it. */
