@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { softEngines } from '../../test/engines-under-test.ts';
-import { Guest } from '../../test/guest-program.ts';
+import { assemble, Guest } from '../../test/guest-program.ts';
 import { VCPU_REGS, VM_RWREGS_GPRS } from './registers.ts';
 
 const TF = 0x100n;
@@ -33,6 +33,12 @@ describe.each(softEngines)('on the $name engine', ({ make }) => {
       'mov eax, [rsp + 8]',
     );
     expect(guest.reports()).toEqual([0x80000000, 0x80000000]);
+  });
+
+  test('step() executes the first instruction of a page before it traps', () => {
+    const guest = guestOf(`mov eax, 0x30000\n${SET_TF}\njmp rax\nhere:`, 'mov eax, [rsp + 8]');
+    guest.load(0x30000, assemble('inc ecx\nnop\ndone', 64, 0x30000));
+    expect(guest.reports()).toEqual([0x30000, 0x30002, 0x30003]);
   });
 
   test('step() traps each round of a REP, with RIP behind it after the last only', () => {

@@ -83,6 +83,7 @@ export class Stepper {
     const trap = (this.get32(S.eflags) & TF) !== 0;
     const resumed = (this.get32(S.eflags) & RF) !== 0;
     const exceptions = this.get32(S.exceptions);
+    const overhead = this.get32(S.overhead);
     // What the instruction before held off comes with this one's own traps.
     const isHeld = this.get32(S.shadow) === SHADOW.all;
     const traps = (isHeld ? this.get32(S.debugTraps) : 0) | (trap ? DR6_BS : 0);
@@ -98,6 +99,9 @@ export class Stepper {
       cpu.raise(this.base);
       return false;
     }
+    // What the step has been charged for a new code page must not keep it from being made.
+    this.set32(S.budget, 1);
+    this.set32(S.overhead, overhead);
     const next = this.nextRip();
     const isBranch = this.cache.isBranch;
     cpu.runRecord(this.base, this.base + S.stepRecords);
