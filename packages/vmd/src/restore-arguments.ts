@@ -48,7 +48,7 @@ export async function restoreArguments(path: string, parsed: Parsed): Promise<Ru
     commandLine: host.commandLine,
     disks: host.disks.map(diskOf),
     ...(host.cdrom[0] !== undefined && { cdrom: host.cdrom[0] }),
-    bootDevice: parseBootDevice(host.bootDevice),
+    bootDevice: parseBootDevice(host.bootDevice === 'auto' ? undefined : host.bootDevice),
     interfaces: host.interfaces.map((it) => {
       const network = restoredNetwork(it);
       return { mac: it.mac, ...(network && { network }) };
