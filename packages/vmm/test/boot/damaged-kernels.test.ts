@@ -33,7 +33,7 @@ describe.skipIf(!hasCompiler)('kernels that cannot be booted', () => {
       kernels.set(protocol, folder.build(protocol).bytes);
       kernels.set(`${protocol}64`, folder.build(protocol, true).bytes);
     }
-  });
+  }, 120_000);
   afterAll(() => folder.remove());
 
   type Change = (view: DataView) => void;
