@@ -22,7 +22,8 @@ const PROMPT = /root@debian:~# $/;
 async function shell(command: string): Promise<string> {
   guest!.type(`${command}; echo "status $?"\n`);
   const [, output] = await guest!.waitFor(/"status \$\?"\r\n([\s\S]*?)status 0\r\n/);
-  return output!;
+  // The shell writes a carriage return when it takes its terminal back from the line editor.
+  return output!.trim();
 }
 
 /** Logs in, looks around, writes a file, and switches the machine off. */
