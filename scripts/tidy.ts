@@ -65,7 +65,8 @@ const HOT_FILES = new Set(
 );
 
 /** Files that are started, not imported. */
-const ENTRIES = /(^scripts\/|\/(index|vmctl|vmd|vcpu-worker|check)\.ts$|\.d\.ts$|\.test\.ts$)/;
+const ENTRIES =
+  /(^scripts\/|\/(index|vmctl|vmd|vcpu-worker|build-image|check)\.ts$|\.d\.ts$|\.test\.ts$)/;
 
 const isTest = (path: string): boolean => /(^|\/)test\/|\.test\.ts$|\/test-[\w-]+\.ts$/.test(path);
 

@@ -1,6 +1,6 @@
 // The processor as a file beside this one, written when the packages are built: reading it takes a
-// few milliseconds, building the processor some hundreds. It is taken only while the code that it was
-// built of is what it was; without it, each engine builds its own.
+// few milliseconds, building the processor some hundreds. It is taken only while the code that it
+// was built of is what it was; without it, each engine builds its own.
 //
 //   u32 PROCESSOR_MAGIC; u32 length of the head
 //   the head: JSON, see Head; padded with spaces to a multiple of four bytes

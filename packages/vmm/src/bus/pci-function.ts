@@ -253,8 +253,8 @@ export class PciFunction {
   }
 
   /**
-   * Takes back what {@link save} of the same function gave; the line, which may be shared, is driven
-   * again. EINVAL when it is another function, or at another line.
+   * Takes back what {@link save} of the same function gave; the line, which may be shared, is
+   * driven again. EINVAL when it is another function, or at another line.
    */
   load(saved: SavedValue, where: string): void {
     const { config, irqNumber } = PCI_FUNCTION_STATE.decode(saved, where);

@@ -1,9 +1,10 @@
 // Decoded code: pages, records, and what invalidates them.
 //
 // Records are written once, in order, into one arena of linear memory. Dropping a page's code marks
-// its records stale where they lie, so that a handler that was on its way to one of them looks again;
-// their memory comes back when the arena is full and everything is dropped at once. That of the code
-// page, which is most of it where little of a page is executed, is used again for the next one.
+// its records stale where they lie, so that a handler that was on its way to one of them looks
+// again; their memory comes back when the arena is full and everything is dropped at once. That of
+// the code page, which is most of it where little of a page is executed, is used again for the next
+// one.
 
 import { createInstruction, type Decoder } from '../isa/decoder.ts';
 import { BASE_RIP, type CodeMode, DecodeStatus, type Instruction } from '../isa/instruction.ts';
@@ -37,7 +38,7 @@ import {
   TLB_SUPERVISOR,
 } from './state.ts';
 
-/** Two records for an instruction that crosses pages, one to end the block, and the longest block. */
+/** Two records for an instruction that crosses pages, one to end the block, the longest block. */
 const ROOM_FOR_BLOCK = (BLOCK_INSTRUCTIONS_MAX + 4) * RECORD_BYTES;
 /**
  * What a new code page takes of the slice, as so many instructions. A guest that writes its code
@@ -266,7 +267,7 @@ export class CodeCache {
     }
   }
 
-  /** Decodes the block at `offset` of a code page; its first record, 0 when the cache was emptied. */
+  /** Decodes the block at `offset` of a code page; its first record, 0 if the cache was emptied. */
   decode(code: number, offset: number): number {
     if (!this.hasRoom(ROOM_FOR_BLOCK)) return 0;
     const page = this.i32[(code + CODE_PAGE.page) >>> 2];

@@ -1,9 +1,9 @@
 // The hardware of a machine as vmd(8) builds it, except the processor: which parts there are, at
 // which ports, on which interrupt lines. No other file knows an address or an IRQ number.
 //
-// The ports are an IBM PC/AT's, with the PIIX4's ELCR and reset control, PCI configuration mechanism
-// 1, QEMU's fw_cfg and debug exit, and ACPI's power button and switch. On PCI, in this order: host
-// bridge, entropy, network interfaces, disks, CD-ROM, vmmci. Not there: DMA controllers, keyboard,
+// The ports are an IBM PC/AT's, with the PIIX4's ELCR and reset control, PCI configuration
+// mechanism 1, QEMU's fw_cfg and debug exit, and ACPI's power button and switch. On PCI, in this
+// order: host bridge, entropy, network interfaces, disks, CD-ROM, vmmci. Not there: DMA controllers, keyboard,
 // video, a second serial port; a guest that probes for them reads all ones.
 
 import type { Clock, Entropy } from '../base/clock.ts';
@@ -39,7 +39,7 @@ import {
   firmwareMemoryMap,
   lowMemoryEnd,
 } from './boot/memory-map.ts';
-import { type BootDevice, firmwareFiles } from './firmware-files.ts';
+import { type BootDevice, type FirmwareFacts, firmwareFiles } from './firmware-files.ts';
 
 const PORT = {
   PIC_MASTER: 0x20,
@@ -69,6 +69,14 @@ const IRQ = { PIT: 0, COM1: 4, RTC: 8, SCI: 9 } as const;
  * bridge; this one is anybody's.
  */
 const FIRMWARE_SUBSYSTEM = { vendor: 0x1af4, id: 0x1100 } as const;
+
+/** Where ACPI finds its registers and those that it uses. */
+const ACPI_HARDWARE = {
+  pmBase: PORT.ACPI_PM,
+  sciIrq: IRQ.SCI,
+  resetPort: PORT.RESET_CONTROL,
+  pciBase: PORT.PCI,
+} as const;
 
 /** What a machine is built of, and what it is wired to. */
 export interface PcOptions {
@@ -158,13 +166,7 @@ export class Pc {
     const disks = options.disks.map((device) => this.plug(device));
     const cdroms = options.cdrom === undefined ? [] : [this.plug(options.cdrom)];
     this.plug(this.vmmci.device, 'legacy');
-    this.acpi = acpiTables({
-      pmBase: PORT.ACPI_PM,
-      sciIrq: IRQ.SCI,
-      resetPort: PORT.RESET_CONTROL,
-      pciBase: PORT.PCI,
-      routes: this.routes,
-    });
+    this.acpi = acpiTables({ ...ACPI_HARDWARE, routes: this.routes });
     this.saved = [
       ['i8259', pics],
       ['i8253', pit],
@@ -181,19 +183,28 @@ export class Pc {
       ['vmmci control', this.vmmci],
     ];
     this.routeInterrupts();
-    const { memoryBytes, firmware } = options;
-    if (firmware !== undefined) {
-      const { bootDevice } = firmware;
-      const ram = firmwareMemoryMap(memoryBytes);
-      const facts = { bootDevice, nics, disks, cdroms, ram, serialPort: PORT.COM1 };
-      for (const [name, content] of firmwareFiles(facts)) fwCfg.addFile(name, content);
-    }
-    for (const { name, content } of acpiFirmwareFiles(this.acpi)) fwCfg.addFile(name, content);
+    this.tellFirmware(fwCfg, options, { nics, disks, cdroms });
+    const { memoryBytes } = options;
     rtc.setMemory({
       base: CONVENTIONAL_END,
       extended: lowMemoryEnd(memoryBytes) - EXTENDED_START,
       above4GiB: memoryBytes - lowMemoryEnd(memoryBytes),
     });
+  }
+
+  /** Puts into fw_cfg what a firmware asks for: what it boots, if it is there, and ACPI's tables. */
+  private tellFirmware(
+    fwCfg: FwCfg,
+    { memoryBytes, firmware }: PcOptions,
+    devices: Pick<FirmwareFacts, 'nics' | 'disks' | 'cdroms'>,
+  ): void {
+    if (firmware !== undefined) {
+      const { bootDevice } = firmware;
+      const ram = firmwareMemoryMap(memoryBytes);
+      const facts = { ...devices, bootDevice, ram, serialPort: PORT.COM1 };
+      for (const [name, content] of firmwareFiles(facts)) fwCfg.addFile(name, content);
+    }
+    for (const { name, content } of acpiFirmwareFiles(this.acpi)) fwCfg.addFile(name, content);
   }
 
   /** Where the interrupt lines end. */

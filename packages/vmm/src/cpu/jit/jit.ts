@@ -207,7 +207,7 @@ export class Jit {
     return this.isCurrent(origin);
   }
 
-  /** True while a code page has a record, and so what has been decoded of it since that was made. */
+  /** True while a code page has a record, and so what was decoded of it since that was made. */
   private isCurrent({ record, code }: RegionOrigin): boolean {
     if (!this.parts.cache.isLive(code)) return false;
     const offset = this.u16[(record + R.offset) >>> 1];

@@ -46,7 +46,7 @@ export interface RegionRequest {
   readonly flushes: number;
 }
 
-/** A code page that a region has code of, and a record of that; where it has another, it is void. */
+/** A code page that a region has code of, and a record of that; void if it has another there. */
 export interface RegionOrigin {
   readonly code: number;
   readonly record: number;

@@ -61,7 +61,7 @@ export class SplitQueue {
   private nextAvailable: number;
   /** Transient: it is in the used ring. */
   private nextUsed: number;
-  /** Transient: requests that were taken and not given back; a machine is saved when there are none. */
+  /** Requests that were taken and not given back. Transient: none when a machine is saved. */
   private outstanding = 0;
   /** Transient: the front keeps that the device needs a reset. */
   private reason: string | undefined;
