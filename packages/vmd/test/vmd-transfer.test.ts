@@ -47,9 +47,10 @@ async function shell(command: string): Promise<Finished> {
   return { status, ...text };
 }
 
-/** Types at the console of `name` until `answer` comes. */
-async function says(name: string, typed: string, answer: RegExp): Promise<void> {
+/** Types at the console of `name`, once it says `first` if that is given, until `answer` comes. */
+async function says(name: string, typed: string, answer: RegExp, first = /^/): Promise<void> {
   const console: Running = vmd.spawnCtl('console', name);
+  await eventually(`${first} of ${name}`, () => first.test(console.text.stdout));
   console.process.stdin!.write(typed);
   await eventually(`${answer} of ${name}`, () => answer.test(console.text.stdout));
   console.process.stdin!.write('\r~.');
@@ -61,7 +62,7 @@ const received = async (name: string): Promise<Finished> => shell(`$VMCTL receiv
 
 test('a machine is sent, and another one goes on where it was', async () => {
   expect((await vmd.ctl('start', 'a')).status).toBe(0);
-  await says('a', 'one', /ready\none/);
+  await says('a', 'one', /ready\none/, /ready/);
   expect(await sent('a')).toMatchObject({ status: 0, stderr: 'vmctl: sent vm 1 successfully\n' });
   expect(await vmd.state('a')).toBe('stopped');
   expect(vmd.log).toMatch(/vm 1 \(a\) stopped: it was sent/);
