@@ -16,5 +16,7 @@ export default defineConfig({
     ],
     testTimeout: 60_000,
     pool: 'threads',
+    // Most files wait for processes or for the host: as many at once as small machines have cores.
+    maxWorkers: 2,
   },
 });
