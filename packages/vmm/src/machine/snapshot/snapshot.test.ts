@@ -98,7 +98,8 @@ test('what the host keeps comes with the file, for a reader who asks', async () 
 
 test('crc32() agrees with zlib', () => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat(8), (bytes, offset) => {
+    // Of no bytes, that of Node 20 gives 0 whatever came before.
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 100 }), fc.nat(8), (bytes, offset) => {
       const copy = new Uint8Array(new ArrayBuffer(bytes.length + offset), offset);
       copy.set(bytes);
       expect(crc32(copy, 0x1234)).toBe(zlibCrc32(copy, 0x1234));
