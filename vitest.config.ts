@@ -7,8 +7,9 @@ export default defineConfig({
       'packages/*/test/**/*.test.ts',
       'scripts/**/*.test.ts',
     ],
-    // See vitest.network.config.ts, vitest.guests.config.ts and vitest.firmware.config.ts.
+    // See vitest.*.config.ts beside this file.
     exclude: [
+      'packages/vmd/test/**',
       'packages/vmm-node/test/kernel-gateway.test.ts',
       'scripts/firmware/**',
       'scripts/guests/**',
@@ -16,7 +17,5 @@ export default defineConfig({
     ],
     testTimeout: 60_000,
     pool: 'threads',
-    // Most files wait for processes or for the host: as many at once as small machines have cores.
-    maxWorkers: 2,
   },
 });
