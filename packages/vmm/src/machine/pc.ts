@@ -3,8 +3,8 @@
 //
 // The ports are an IBM PC/AT's, with the PIIX4's ELCR and reset control, PCI configuration
 // mechanism 1, QEMU's fw_cfg and debug exit, and ACPI's power button and switch. On PCI, in this
-// order: host bridge, entropy, network interfaces, disks, CD-ROM, vmmci. Not there: DMA controllers, keyboard,
-// video, a second serial port; a guest that probes for them reads all ones.
+// order: host bridge, entropy, network interfaces, disks, CD-ROM, vmmci. Not there: DMA
+// controllers, keyboard, video, a second serial port; a guest that probes for them reads all ones.
 
 import type { Clock, Entropy } from '../base/clock.ts';
 import { IGNORABLE, refuse, type SavedPart, type SavedValue } from '../base/saved-state.ts';
@@ -192,7 +192,7 @@ export class Pc {
     });
   }
 
-  /** Puts into fw_cfg what a firmware asks for: what it boots, if it is there, and ACPI's tables. */
+  /** Puts into fw_cfg what a firmware asks for: what it boots, if there is any; ACPI's tables. */
   private tellFirmware(
     fwCfg: FwCfg,
     { memoryBytes, firmware }: PcOptions,
