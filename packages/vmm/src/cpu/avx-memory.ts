@@ -95,6 +95,21 @@ function loadElement(x: Context, bytes: ElementBytes, linear: I64): I64 {
   return value;
 }
 
+/** Stores 8 bytes at `linear`, a segment's checks passed, that no alignment check applies to. */
+export function storeUnaligned(x: Context, linear: I64, value: I64): void {
+  const { elements } = x.runtime.avx;
+  x.whenMapped(
+    linear,
+    8,
+    true,
+    (host) => x.f.store64(host, value),
+    () => {
+      x.attempt(elements.probe[8], x.cpu, linear);
+      x.attempt(elements.store[8], x.cpu, linear, value);
+    },
+  );
+}
+
 interface Lanes {
   readonly bytes: ElementBytes;
   /** All ones in negative lanes, zero in others. */

@@ -3,8 +3,9 @@
 
 import { c32, call, type Fn, i32, type V128 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
-import { f32x4, i16x8, i32x4, v128 } from '../wasm/simd.ts';
+import { f32x4, i16x8, i32x4, i64x2, v128 } from '../wasm/simd.ts';
 import { attemptDeferred, settleDeferred } from './avx-exceptions.ts';
+import { storeUnaligned } from './avx-memory.ts';
 import { isWide, lastImmediate, source, writeOperand, writeRegister } from './avx-operand.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
 import type { HalfConversions } from './softfloat-half.ts';
@@ -102,6 +103,12 @@ const vcvtps2ph: Semantic = (x) => {
   const first = convert(low);
   const both = high ? f.let(joinHalves(first, convert(high))) : first;
   settleDeferred(x, deferred);
+  if (x.inMemory(0) && !isWide(x)) {
+    // Unlike other operands of 8 bytes it need not be aligned: SDM vol. 2A, 2.4, exceptions type 11.
+    const value = f.let(i64x2.extract_lane(both, 0));
+    storeUnaligned(x, f.let(x.linearAddress(8, true)), value);
+    return;
+  }
   writeOperand(x, 0, { low: f.let(both), high: undefined });
 };
 
