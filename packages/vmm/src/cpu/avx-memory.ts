@@ -54,9 +54,10 @@ export function defineElements(m: ModuleBuilder, memory: MemoryRuntime): Element
     m.function(`probeElement${8 * bytes}`, ['i32', 'i64'], 'i32', (f) => {
       const [cpu, linear] = [f.param(0, 'i32'), f.param(1, 'i64')];
       const faults = new Faults(f, cpu);
-      for (const i of [0, bytes - 1]) {
-        faults.attempt(memory.probeWrite, cpu, at(linear, i), c32(1));
-      }
+      faults.attempt(memory.probeWrite, cpu, linear, c32(1));
+      // Where an element crosses into another page, this is that page's first byte, as CR2 has it.
+      const last = i64.and(at(linear, bytes - 1), c64(-bytes));
+      faults.attempt(memory.probeWrite, cpu, last, c32(1));
       f.return(c32(0));
     });
   const store = (bytes: ElementBytes): Fn<'i32'> =>
