@@ -45,6 +45,8 @@ const PARTITION_SECTOR = 2048;
 const PACKAGES = [
   ...['systemd-sysv', 'udev', 'linux-image-cloud-amd64', 'usr-is-merged'],
   ...['ifupdown', 'isc-dhcp-client', 'iproute2', 'iputils-ping'],
+  // logind hears the power button, and tells systemd of it by the bus.
+  'dbus',
   // The boot loader's modules, and the program that makes one file of them.
   ...['grub-pc-bin', 'grub-common'],
 ];

@@ -104,7 +104,7 @@ const vcvtps2ph: Semantic = (x) => {
   const both = high ? f.let(joinHalves(first, convert(high))) : first;
   settleDeferred(x, deferred);
   if (x.inMemory(0) && !isWide(x)) {
-    // Unlike other operands of 8 bytes it need not be aligned: SDM vol. 2A, 2.4, exceptions type 11.
+    // Unlike other operands of 8 bytes it need not be aligned: SDM vol. 2A, 2.4, type 11.
     const value = f.let(i64x2.extract_lane(both, 0));
     storeUnaligned(x, f.let(x.linearAddress(8, true)), value);
     return;
