@@ -79,8 +79,8 @@ export function defineElements(m: ModuleBuilder, memory: MemoryRuntime): Element
   };
 }
 
-/** The element at `linear`. */
-function loadElement(x: Context, bytes: ElementBytes, linear: I64): I64 {
+/** The element at `linear`, a segment's checks passed; no alignment check applies to it. */
+export function loadElement(x: Context, bytes: ElementBytes, linear: I64): I64 {
   const { f, cpu } = x;
   const value = f.unset('i64');
   x.whenMapped(

@@ -5,7 +5,7 @@ import { c32, call, type Fn, i32, type V128 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { f32x4, i16x8, i32x4, i64x2, v128 } from '../wasm/simd.ts';
 import { attemptDeferred, settleDeferred } from './avx-exceptions.ts';
-import { storeUnaligned } from './avx-memory.ts';
+import { loadElement, storeUnaligned } from './avx-memory.ts';
 import { isWide, lastImmediate, source, writeOperand, writeRegister } from './avx-operand.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
 import type { HalfConversions } from './softfloat-half.ts';
@@ -75,9 +75,16 @@ function widened(x: Context, halves: V128): { result: V128; signalling: V128 } {
   return { result, signalling: v128.andnot(isNan, isQuiet) };
 }
 
+/** What is to be widened. 8 bytes of halves need no alignment: SDM vol. 2A, 2.4, type 11. */
+function halvesOf(x: Context): V128 {
+  if (isWide(x) || !x.inMemory(1)) return source(x, 1).low;
+  const linear = x.f.let(x.linearAddress(8, false));
+  return i64x2.replace_lane(ZERO, 0, loadElement(x, 8, linear));
+}
+
 const vcvtph2ps: Semantic = (x) => {
   const { f } = x;
-  const { low } = source(x, 1);
+  const low = f.let(halvesOf(x));
   const deferred = f.local('i32');
   const convert = (halves: V128): V128 => {
     const { result, signalling } = widened(x, f.let(halves));
@@ -104,7 +111,7 @@ const vcvtps2ph: Semantic = (x) => {
   const both = high ? f.let(joinHalves(first, convert(high))) : first;
   settleDeferred(x, deferred);
   if (x.inMemory(0) && !isWide(x)) {
-    // Unlike other operands of 8 bytes it need not be aligned: SDM vol. 2A, 2.4, type 11.
+    // As for halvesOf, no alignment is asked.
     const value = f.let(i64x2.extract_lane(both, 0));
     storeUnaligned(x, f.let(x.linearAddress(8, true)), value);
     return;
