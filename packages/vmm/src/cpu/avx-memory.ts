@@ -96,17 +96,17 @@ export function loadElement(x: Context, bytes: ElementBytes, linear: I64): I64 {
   return value;
 }
 
-/** Stores 8 bytes at `linear`, a segment's checks passed, that no alignment check applies to. */
-export function storeUnaligned(x: Context, linear: I64, value: I64): void {
+/** Stores an element at `linear`, as {@link loadElement} loads one: all of it, or nothing. */
+export function storeElement(x: Context, bytes: ElementBytes, linear: I64, value: I64): void {
   const { elements } = x.runtime.avx;
   x.whenMapped(
     linear,
-    8,
+    bytes,
     true,
-    (host) => x.f.store64(host, value),
+    (host) => x.f.storeLow(bytes, host, value),
     () => {
-      x.attempt(elements.probe[8], x.cpu, linear);
-      x.attempt(elements.store[8], x.cpu, linear, value);
+      x.attempt(elements.probe[bytes], x.cpu, linear);
+      x.attempt(elements.store[bytes], x.cpu, linear, value);
     },
   );
 }

@@ -5,7 +5,7 @@ import { c32, call, type Fn, i32, type V128 } from '../wasm/expr.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { f32x4, i16x8, i32x4, i64x2, v128 } from '../wasm/simd.ts';
 import { attemptDeferred, settleDeferred } from './avx-exceptions.ts';
-import { loadElement, storeUnaligned } from './avx-memory.ts';
+import { loadElement, storeElement } from './avx-memory.ts';
 import { isWide, lastImmediate, source, writeOperand, writeRegister } from './avx-operand.ts';
 import type { Context, Semantic, SemanticTable } from './context.ts';
 import type { HalfConversions } from './softfloat-half.ts';
@@ -113,7 +113,7 @@ const vcvtps2ph: Semantic = (x) => {
   if (x.inMemory(0) && !isWide(x)) {
     // As for halvesOf, no alignment is asked.
     const value = f.let(i64x2.extract_lane(both, 0));
-    storeUnaligned(x, f.let(x.linearAddress(8, true)), value);
+    storeElement(x, 8, f.let(x.linearAddress(8, true)), value);
     return;
   }
   writeOperand(x, 0, { low: f.let(both), high: undefined });
